@@ -1,0 +1,1 @@
+//! Pure state machine that keeps a copy of a calendar right.

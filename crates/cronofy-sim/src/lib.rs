@@ -1,0 +1,1 @@
+//! Simulator of the Cronofy calendar API with faults and a virtual clock.

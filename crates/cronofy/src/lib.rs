@@ -1,0 +1,1 @@
+//! Typed client for the Cronofy calendar API and its webhook signatures.

@@ -1,0 +1,1 @@
+//! Starts etcd and kube-apiserver for tests, the demo and benchmarks.

@@ -1,0 +1,1 @@
+//! A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.

@@ -1,0 +1,3 @@
+//! The `cronofy-operator` binary.
+
+fn main() {}
