@@ -1,1 +1,3 @@
 //! A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
+
+pub mod api;

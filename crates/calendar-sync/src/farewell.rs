@@ -1,0 +1,72 @@
+//! The ends of a copy: deletion of the subscription, and erasure on the owner's demand.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::decide::{after, record, waiting_for_retry, with_token};
+use crate::{ChannelRecord, Deletion, Desired, Observed, Step, Stop, channel};
+
+/// How long a deletion waits for the channel to be closed. After that the channel is left to Cronofy, which closes it by
+/// itself once its deliveries have failed for 24 hours.
+pub const LONGEST_DELETION: Duration = Duration::from_secs(24 * 3600);
+
+/// The next step of a deletion: close the channel, remove the output, let the object go.
+pub(crate) fn delete(desired: &Desired, observed: &Observed, deletion: Deletion, now: Timestamp) -> Step {
+    let given_up = deletion.abandon_channel || observed.leaked || after(deletion.since, LONGEST_DELETION) < now;
+    if !given_up {
+        // Failures from before the deletion were failures of something else.
+        let failed = observed.record.failures.as_ref().is_some_and(|failures| failures.time >= deletion.since);
+        if failed && let Some(wait) = waiting_for_retry(observed, now) {
+            return wait;
+        }
+        if let Some(step) = close_channels(desired, observed) {
+            return with_token(observed, step);
+        }
+    }
+    if deletion.retain || observed.output_removed { Step::Finish } else { Step::Erase }
+}
+
+/// The next step of an erasure: remove the output first, then close the channel, then stop.
+pub(crate) fn erase(desired: &Desired, observed: &Observed, now: Timestamp) -> Step {
+    if observed.record.erased.is_none() {
+        return waiting_for_retry(observed, now).unwrap_or(Step::Erase);
+    }
+    if observed.unrecorded {
+        return record(observed, |_| {});
+    }
+    if let Some(wait) = waiting_for_retry(observed, now) {
+        return wait;
+    }
+    if !observed.leaked
+        && let Some(step) = close_channels(desired, observed)
+    {
+        return with_token(observed, step);
+    }
+    let ChannelRecord { id, generation, next, .. } = &observed.record.channel;
+    if id.is_some() || next.is_some() || observed.record.failures.is_some() {
+        let generation = next.unwrap_or_default().max(*generation);
+        return record(observed, |record| {
+            record.channel = ChannelRecord { generation, ..ChannelRecord::default() };
+            record.failures = None;
+        });
+    }
+    Step::Stop(Stop::Erased)
+}
+
+/// Closes what this subscription has at Cronofy; nothing left gives `None`.
+fn close_channels(desired: &Desired, observed: &Observed) -> Option<Step> {
+    let ChannelRecord { id, generation, next, .. } = &observed.record.channel;
+    if id.is_none() && next.is_none() {
+        return None;
+    }
+    let Some(channels) = &observed.channels else { return Some(Step::ListChannels) };
+    let newest = next.unwrap_or_default().max(*generation);
+    channels
+        .iter()
+        .find(|channel| {
+            Some(&channel.id) == id.as_ref()
+                || channel::generation_of(&channel.callback_url, &desired.uid, newest).is_some()
+        })
+        .map(|channel| Step::CloseChannel { id: channel.id.clone() })
+}

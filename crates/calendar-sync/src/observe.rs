@@ -1,0 +1,340 @@
+//! What an outcome changes in what is known.
+
+use jiff::Timestamp;
+
+use crate::decide::after;
+use crate::reading::{MOST_PAGES, Reading};
+use crate::{
+    Account, ChannelRecord, Desired, Failure, Failures, Mark, Memory, NotificationType, Observed, Outcome, Reason,
+    Record, RemoteChannel, Retry, Step, Stored, channel, failure,
+};
+
+/// Channels an account may have (documented).
+pub const MOST_CHANNELS: usize = 128;
+/// How often a read begins anew because a page was gone, before it counts as failed.
+const MOST_RESTARTS: u32 = 3;
+/// How often a commit is computed anew because the store had changed, before it counts as failed.
+const MOST_MOVED_HEADS: u32 = 3;
+
+impl Observed {
+    /// What is known at the start of a pass.
+    #[must_use]
+    pub fn new(record: Record, mark: Mark, memory: Memory, token: bool) -> Self {
+        let mut observed = Self { record, mark, memory, token, ..Self::default() };
+        observed.absorb_mark();
+        observed
+    }
+
+    /// Takes in what came of `step`.
+    pub fn observe(&mut self, desired: &Desired, step: &Step, outcome: Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Loaded(stored) => self.loaded(stored),
+            Outcome::TokenReady => self.token = true,
+            Outcome::Account(account) => self.account(account, now),
+            Outcome::Channels(channels) => self.channels(channels, now),
+            Outcome::ChannelCreated { id } => self.channel_created(desired, step, id, now),
+            Outcome::ChannelClosed { id } => self.channel_closed(&id),
+            Outcome::Page { events, more, server_time } => {
+                let Step::ReadEvents(request) = step else { return };
+                let reading = match self.reading.take() {
+                    Some(reading) if request.page > 0 => reading,
+                    Some(_) | None => Reading::begin(desired, request.clone(), server_time, now),
+                };
+                let reading = self.reading.insert(reading);
+                reading.take(events, more);
+                if more && reading.next_page >= MOST_PAGES {
+                    self.failed(desired, endless_pages(), now);
+                }
+            }
+            Outcome::Committed { output, changed } => self.committed(step, output, changed, now),
+            Outcome::HeadMoved => {
+                self.reading = None;
+                self.stored = Stored::Unread;
+                self.moved_heads = self.moved_heads.saturating_add(1);
+                if self.moved_heads > MOST_MOVED_HEADS {
+                    self.failed(desired, moved_head(), now);
+                }
+            }
+            Outcome::Erased => self.erased(desired, now),
+            Outcome::Recorded(mark) => self.recorded(step, mark),
+            Outcome::Unauthorized => {
+                self.token = false;
+                self.refused_tokens = self.refused_tokens.saturating_add(1);
+                if self.refused_tokens > 1 {
+                    self.failed(desired, refused_token(), now);
+                }
+            }
+            Outcome::NotFound => self.not_found(desired, step, now),
+            Outcome::Failed(failure) => self.step_failed(desired, step, failure, now),
+        }
+    }
+
+    /// Whether the mark asks for something that is not done yet.
+    pub(crate) fn mark_open(&self) -> bool {
+        self.mark.pending() && self.acted_on != Some(self.mark.sequence)
+    }
+
+    /// Whether a person asks for a full sync that has not been made.
+    pub(crate) fn asked(&self, desired: &Desired) -> bool {
+        desired.request.is_some() && desired.request != self.record.handled_request
+    }
+
+    /// Whether the events are to be erased, or are and stay so.
+    pub(crate) fn erasing(&self, desired: &Desired) -> bool {
+        let demanded = self.mark_open() && self.mark.has(NotificationType::GdprRequested);
+        demanded || (self.record.erased.is_some() && !self.asked(desired))
+    }
+
+    /// The record of a channel that has just been made or adopted.
+    pub(crate) fn live_channel(
+        &self,
+        id: String,
+        generation: i64,
+        configuration: String,
+        now: Timestamp,
+    ) -> ChannelRecord {
+        ChannelRecord {
+            id: Some(id),
+            generation,
+            // Stays until the channels it replaces are closed, so that a crash in between is made good.
+            next: Some(generation),
+            configuration: Some(configuration),
+            created: Some(now),
+            verified: None,
+            last_notification: self.record.channel.last_notification,
+            last_check: Some(now),
+            renewal: None,
+        }
+    }
+
+    /// A delivery that arrived proves that Cronofy reaches us; a mark that says no more than that is done with.
+    fn absorb_mark(&mut self) {
+        if !self.mark_open() {
+            return;
+        }
+        if self.record.erased.is_some() {
+            self.act_on_mark(); // there is nothing left that it could be about
+            return;
+        }
+        let channel = &mut self.record.channel;
+        if channel.id.is_none() {
+            return;
+        }
+        channel.verified = channel.verified.or(self.mark.received);
+        if self.mark.types.iter().all(|&kind| kind == NotificationType::Verification) {
+            self.act_on_mark();
+        }
+    }
+
+    fn act_on_mark(&mut self) {
+        self.acted_on = Some(self.mark.sequence);
+        self.unrecorded = true;
+        if self.mark.received.is_some() {
+            self.record.channel.last_notification = self.mark.received;
+        }
+    }
+
+    fn loaded(&mut self, stored: Stored) {
+        if let Stored::Present(snapshot) = &stored {
+            self.record.last_full_sync = Some(snapshot.last_full_sync);
+            self.record.swept_through = Some(snapshot.swept_through);
+        }
+        self.stored = stored;
+    }
+
+    fn account(&mut self, account: Account, now: Timestamp) {
+        self.account_checked = true;
+        self.memory.last_account_check = Some(now);
+        self.record.account = Some(account);
+        let only_about_profiles = |kind: &NotificationType| match kind {
+            NotificationType::ProfileDisconnected | NotificationType::Verification => true,
+            NotificationType::Change
+            | NotificationType::ProfileInitialSyncCompleted
+            | NotificationType::GdprRequested => false,
+        };
+        if self.mark_open() && self.mark.types.iter().all(only_about_profiles) {
+            self.act_on_mark();
+        }
+    }
+
+    fn channels(&mut self, channels: Vec<RemoteChannel>, now: Timestamp) {
+        let seen = channels.iter().any(|channel| Some(&channel.id) == self.record.channel.id.as_ref());
+        if seen {
+            self.record.channel.last_check = Some(now);
+        }
+        self.channels = Some(channels);
+    }
+
+    fn channel_created(&mut self, desired: &Desired, step: &Step, id: String, now: Timestamp) {
+        let Step::CreateChannel { callback_url, filter } = step else { return };
+        let (Some(base), Some(generation)) = (&desired.callback_base, self.record.channel.next) else { return };
+        let configuration = channel::configuration(base, filter);
+        self.record.channel = self.live_channel(id.clone(), generation, configuration, now);
+        self.unrecorded = true;
+        let channels = self.channels.get_or_insert_default();
+        let ours = |channel: &RemoteChannel| {
+            channel.id != id && channel::generation_of(&channel.callback_url, &desired.uid, generation).is_some()
+        };
+        if !channels.iter().any(ours) {
+            self.record.channel.next = None; // nothing to close: no need to come back for it
+        }
+        channels.retain(|channel| channel.id != id);
+        channels.push(RemoteChannel { id, callback_url: callback_url.clone(), filter: filter.clone() });
+        self.absorb_mark();
+    }
+
+    fn channel_closed(&mut self, id: &str) {
+        if let Some(channels) = &mut self.channels {
+            channels.retain(|channel| channel.id != id);
+        }
+    }
+
+    fn committed(&mut self, step: &Step, output: crate::Output, changed: bool, now: Timestamp) {
+        let Step::Commit(snapshot) = step else { return };
+        self.record.last_full_sync = Some(snapshot.last_full_sync);
+        self.record.swept_through = Some(snapshot.swept_through);
+        if changed {
+            self.record.last_change = Some(now);
+        }
+        self.record.output = Some(output);
+        self.record.failures = None;
+        self.memory.blocked_on = None;
+        self.memory.last_read = Some(now);
+        self.stored = Stored::Present(snapshot.clone());
+        self.unrecorded = true;
+        if let Some(reading) = self.reading.take()
+            && reading.is_full()
+        {
+            self.record.handled_request = reading.answers;
+        }
+        // The read began after the mark was known, since the mark is only looked at between reads.
+        if self.mark_open() && !self.mark.has(NotificationType::GdprRequested) {
+            self.act_on_mark();
+        }
+    }
+
+    fn erased(&mut self, desired: &Desired, now: Timestamp) {
+        self.output_removed = true;
+        if desired.deletion.is_some() {
+            return;
+        }
+        self.stored = Stored::Absent;
+        self.reading = None;
+        let channel = std::mem::take(&mut self.record.channel);
+        self.record =
+            Record { channel, handled_request: desired.request.clone(), erased: Some(now), ..Record::default() };
+        self.act_on_mark();
+    }
+
+    fn recorded(&mut self, step: &Step, mark: Mark) {
+        let Step::Record(record) = step else { return };
+        self.record = record.as_ref().clone();
+        self.unrecorded = false;
+        self.acted_on = None;
+        if mark != self.mark {
+            self.mark = mark;
+            self.account_checked = false;
+        }
+        self.absorb_mark();
+    }
+
+    fn not_found(&mut self, desired: &Desired, step: &Step, now: Timestamp) {
+        match step {
+            Step::CloseChannel { id } => self.channel_closed(id),
+            Step::CheckAccount => self.account(Account::default(), now),
+            Step::ReadEvents(request) if request.page > 0 => {
+                self.reading = None;
+                self.restarts = self.restarts.saturating_add(1);
+                if self.restarts > MOST_RESTARTS {
+                    self.failed(desired, vanished_page(), now);
+                }
+            }
+            Step::Load
+            | Step::RefreshToken
+            | Step::ListChannels
+            | Step::CreateChannel { .. }
+            | Step::ReadEvents(_)
+            | Step::Commit(_)
+            | Step::Erase
+            | Step::Record(_)
+            | Step::Wait { .. }
+            | Step::Stop(_)
+            | Step::Finish => self.failed(desired, not_found(), now),
+        }
+    }
+
+    fn step_failed(&mut self, desired: &Desired, step: &Step, failure: Failure, now: Timestamp) {
+        let farewell = desired.deletion.is_some() || self.record.erased.is_some();
+        match step {
+            // Not every kind of account may be asked about itself: events and channels decide.
+            Step::CheckAccount if failure.reason == Reason::InsufficientScope => self.account(Account::default(), now),
+            Step::RefreshToken | Step::ListChannels | Step::CloseChannel { .. }
+                if farewell && failure.retry == Retry::Never =>
+            {
+                self.leaked = true; // nobody can close it for us any more
+            }
+            Step::CreateChannel { .. } if self.account_is_full() => self.failed(desired, channel_limit(), now),
+            _ => self.failed(desired, failure, now),
+        }
+    }
+
+    fn account_is_full(&self) -> bool {
+        self.channels.as_ref().is_some_and(|channels| channels.len() >= MOST_CHANNELS)
+    }
+
+    fn failed(&mut self, desired: &Desired, failure: Failure, now: Timestamp) {
+        self.reading = None; // a read that is not complete changes nothing
+        let before = self.record.failures.as_ref().filter(|failures| {
+            // A deletion counts its own failures.
+            desired.deletion.is_none_or(|deletion| failures.time >= deletion.since)
+        });
+        let count = before.map_or(0, |failures| failures.count).saturating_add(1);
+        let next_retry = match failure.retry {
+            Retry::Never => None,
+            Retry::After(wait) => {
+                Some(after(now, wait.saturating_add(failure::spread(&(&desired.uid, count), wait / 10))))
+            }
+            Retry::Backoff => Some(after(now, failure::backoff(&desired.uid, count))),
+        };
+        if next_retry.is_none() {
+            self.memory.blocked_on = Some(desired.inputs.clone());
+        }
+        self.record.failures = Some(Failures { count, last: failure, time: now, next_retry });
+    }
+}
+
+fn failure(reason: Reason, message: &str, retry: Retry) -> Failure {
+    Failure { reason, message: message.to_owned(), retry }
+}
+
+fn endless_pages() -> Failure {
+    let message = "Cronofy's list of events has no end: the read was given up and is tried again";
+    failure(Reason::MalformedAnswer, message, Retry::Backoff)
+}
+
+fn moved_head() -> Failure {
+    let message = "the output keeps changing while it is written: make sure that nobody else writes it";
+    failure(Reason::StoreUnavailable, message, Retry::Backoff)
+}
+
+fn refused_token() -> Failure {
+    let message =
+        "Cronofy refuses a fresh access token (401): it is tried again; if this stays, authorize the account anew";
+    failure(Reason::Unauthorized, message, Retry::Backoff)
+}
+
+fn vanished_page() -> Failure {
+    let message = "pages of events vanish while they are read (404): the read is tried again";
+    failure(Reason::NotFound, message, Retry::Backoff)
+}
+
+fn not_found() -> Failure {
+    let message =
+        "Cronofy does not find what is asked for (404): check spec.calendarIds and the application's data centre";
+    failure(Reason::NotFound, message, Retry::Backoff)
+}
+
+fn channel_limit() -> Failure {
+    let message = "the account has 128 channels, as many as Cronofy allows: close some that are not used any more";
+    failure(Reason::ChannelLimitReached, message, Retry::Backoff)
+}

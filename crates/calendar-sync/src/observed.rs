@@ -1,0 +1,226 @@
+//! What is known of a subscription: what the status holds, what the store holds, and what this pass has learned.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::reading::Reading;
+use crate::{Failures, Output, RemoteChannel, Stored};
+
+/// All that is known. The driver makes it from the status at the start of a pass and keeps [`Observed::memory`] between
+/// passes; losing that costs a request or two, never correctness.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// What the status holds.
+    pub record: Record,
+    /// Notifications that are pending.
+    pub mark: Mark,
+    /// What is remembered between passes.
+    pub memory: Memory,
+    /// What the store holds.
+    pub stored: Stored,
+    /// Whether an access token is at hand. The driver says so at the start; the engine takes it away on a 401.
+    pub token: bool,
+    /// Sequence of the mark that was acted on and may be cleared.
+    pub acted_on: Option<i64>,
+    /// The channel could not be closed and was given up: somebody should be told.
+    pub leaked: bool,
+
+    /// The listing of this pass, less what was closed since.
+    pub(crate) channels: Option<Vec<RemoteChannel>>,
+    /// The read under way.
+    pub(crate) reading: Option<Reading>,
+    /// Reads in this pass that began anew because a page was gone.
+    pub(crate) restarts: u32,
+    /// The output was removed in this pass.
+    pub(crate) output_removed: bool,
+    /// The record must be written down before the next step.
+    pub(crate) unrecorded: bool,
+    /// 401 answers in a row in this pass.
+    pub(crate) refused_tokens: u32,
+    /// Times in this pass that the store had changed under a commit.
+    pub(crate) moved_heads: u32,
+    /// The account was checked in this pass.
+    pub(crate) account_checked: bool,
+}
+
+/// What the status holds: enough to go on after a crash.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The channel.
+    pub channel: ChannelRecord,
+    /// The account, once asked for.
+    pub account: Option<Account>,
+    /// When everything was last read.
+    pub last_full_sync: Option<Timestamp>,
+    /// When the stored events last changed.
+    pub last_change: Option<Timestamp>,
+    /// The far edge up to which was read.
+    pub swept_through: Option<Date>,
+    /// When the events were erased on the owner's demand.
+    pub erased: Option<Timestamp>,
+    /// The request for a full sync that was acted on last.
+    pub handled_request: Option<String>,
+    /// What was stored last.
+    pub output: Option<Output>,
+    /// Failures in a row.
+    pub failures: Option<Failures>,
+}
+
+/// The channel, as the status holds it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChannelRecord {
+    /// Cronofy's id, once known.
+    pub id: Option<String>,
+    /// Number of the present channel; 0 before the first.
+    pub generation: i64,
+    /// Number of the channel that is being made: the intent, written before the create.
+    pub next: Option<i64>,
+    /// [`channel::configuration`](crate::channel::configuration) that the present channel was made with.
+    pub configuration: Option<String>,
+    /// When it was made or adopted.
+    pub created: Option<Timestamp>,
+    /// When Cronofy reached the callback URL first.
+    pub verified: Option<Timestamp>,
+    /// When the last notification that was acted on arrived.
+    pub last_notification: Option<Timestamp>,
+    /// When it was last seen in a listing.
+    pub last_check: Option<Timestamp>,
+    /// When it is to be replaced.
+    pub renewal: Option<Timestamp>,
+}
+
+/// An account at Cronofy, without names or addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Cronofy's id, if told.
+    pub id: Option<String>,
+    /// Its profiles.
+    pub profiles: Vec<Profile>,
+}
+
+/// A calendar service that an account is connected to.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Cronofy's id.
+    pub id: String,
+    /// The service, for example `google`.
+    pub provider: Option<String>,
+    /// Whether Cronofy can read from it.
+    pub connected: bool,
+    /// Whether Cronofy has not yet read all of it.
+    pub initial_sync_required: bool,
+    /// Where its owner connects it again. May hold an e-mail address.
+    pub relink_url: Option<String>,
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile")
+            .field("id", &self.id)
+            .field("connected", &self.connected)
+            .field("initial_sync_required", &self.initial_sync_required)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// Whether every profile is connected.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.profiles.iter().all(|profile| profile.connected)
+    }
+
+    /// Whether Cronofy still reads some profile for the first time.
+    #[must_use]
+    pub fn initial_sync_pending(&self) -> bool {
+        self.profiles.iter().any(|profile| profile.connected && profile.initial_sync_required)
+    }
+
+    /// Whether an event that a complete read does not show is really gone.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.connected() && !self.initial_sync_pending()
+    }
+}
+
+/// The durable mark of pending notifications, as the status holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Grows with every mark.
+    pub sequence: i64,
+    /// When the first of the pending ones arrived.
+    pub received: Option<Timestamp>,
+    /// The smallest time they ask to read from.
+    pub changes_since: Option<Timestamp>,
+    /// Their types; empty means that nothing is pending.
+    pub types: BTreeSet<NotificationType>,
+}
+
+impl Mark {
+    /// Whether something is pending.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        !self.types.is_empty()
+    }
+
+    pub(crate) fn has(&self, wanted: NotificationType) -> bool {
+        self.types.contains(&wanted)
+    }
+}
+
+/// The types of notification that are acted on; all others are answered and forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NotificationType {
+    /// Events changed.
+    Change,
+    /// Cronofy tests the callback URL of a new channel.
+    Verification,
+    /// A profile needs its owner.
+    ProfileDisconnected,
+    /// A profile's events are complete.
+    ProfileInitialSyncCompleted,
+    /// The owner wants the data erased.
+    GdprRequested,
+}
+
+impl NotificationType {
+    /// All of them.
+    pub const ALL: [NotificationType; 5] = [
+        NotificationType::Change,
+        NotificationType::Verification,
+        NotificationType::ProfileDisconnected,
+        NotificationType::ProfileInitialSyncCompleted,
+        NotificationType::GdprRequested,
+    ];
+
+    /// Cronofy's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NotificationType::Change => "change",
+            NotificationType::Verification => "verification",
+            NotificationType::ProfileDisconnected => "profile_disconnected",
+            NotificationType::ProfileInitialSyncCompleted => "profile_initial_sync_completed",
+            NotificationType::GdprRequested => "gdpr_requested",
+        }
+    }
+
+    /// The type of that name, if it is acted on.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name)
+    }
+}
+
+/// What is remembered between passes of one process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// [`Desired::inputs`](crate::Desired::inputs) at the last failure that waits for a person.
+    pub blocked_on: Option<String>,
+    /// When the last read of events ended.
+    pub last_read: Option<Timestamp>,
+    /// When the account was checked last.
+    pub last_account_check: Option<Timestamp>,
+}

@@ -1,0 +1,57 @@
+//! What the store holds of one subscription: the events and, in the same piece, how far they are read.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::Event;
+
+/// A complete, consistent state of the copy. It is stored in one atomic step, so that the cursor never passes data that
+/// is not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The next delta reads from here; on the clock of Cronofy.
+    pub cursor: Timestamp,
+    /// [`Desired::content_fingerprint`](crate::Desired::content_fingerprint) that the events were read for.
+    pub fingerprint: String,
+    /// When everything was last read.
+    pub last_full_sync: Timestamp,
+    /// Whether every profile was connected and complete at that read: only then does absence mean deletion.
+    pub complete: bool,
+    /// The first date, beyond the far edge, that has not been read.
+    pub swept_through: Date,
+    /// The events, by id.
+    pub events: BTreeMap<String, Event>,
+}
+
+/// What is known of the store's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// Not looked at in this pass.
+    #[default]
+    Unread,
+    /// There is none.
+    Absent,
+    /// There is something, but not what was written last: it is written anew from a full read.
+    Damaged,
+    /// This.
+    Present(Box<Snapshot>),
+}
+
+/// What a commit wrote, for the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Kind of the output, for example `ConfigMap`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Number of events.
+    pub events: usize,
+    /// Number of slices.
+    pub slices: usize,
+    /// Size of the events in bytes.
+    pub bytes: usize,
+    /// SHA-256 of the events as stored, in hexadecimal.
+    pub content_hash: String,
+}
