@@ -1,0 +1,25 @@
+# Everything a person or CI calls. `make help` lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help test fmt clippy doc unit crds tools demo
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: tools ## Run every check: format, lints, docs, all tests, the demo.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+	@if cargo tree --locked --invert ring 2>/dev/null | grep -q .; then echo "a second TLS provider is linked: see cargo tree --invert ring"; exit 1; fi
+	cargo test --workspace --locked
+	$(MAKE) --no-print-directory demo ONCE=1
+
+tools: ## Build etcd, kube-apiserver, kubectl and helm into the user's cache, if they are not there.
+	@hack/tools/build.sh > /dev/null
+
+crds: ## Write the CustomResourceDefinitions and the API reference anew.
+	UPDATE=1 cargo test --locked --test generated
+
+demo: tools ## Run the main job on a real API server; ONCE=1 exits by itself, ICS=FILE takes your own calendar.
+	@cargo build --locked --bin cronofy-operator
+	@cargo run --locked --quiet --example demo -- $(if $(ONCE),--once) $(if $(ICS),--ics "$(ICS)")
