@@ -48,7 +48,14 @@ impl CertificateAuthority {
     }
 }
 
-/// A private key, PEM, with which the API server signs the tokens of service accounts.
-pub(crate) fn token_signing_key() -> Result<String, Error> {
-    Ok(KeyPair::generate()?.serialize_pem())
+/// A pair of keys, both PEM.
+pub(crate) struct KeyPems {
+    pub(crate) private: String,
+    pub(crate) public: String,
+}
+
+/// With these the API server signs the tokens of service accounts and checks them.
+pub(crate) fn token_keys() -> Result<KeyPems, Error> {
+    let pair = KeyPair::generate()?;
+    Ok(KeyPems { private: pair.serialize_pem(), public: pair.public_key_pem() })
 }

@@ -22,7 +22,7 @@ use crate::{
     Access, AuditLog, Error, Tool, Tools,
     access::Impersonation,
     audit::{self, AuditTail},
-    certificates::{CertificateAuthority, token_signing_key},
+    certificates::{CertificateAuthority, token_keys},
     eventually, install_tls_provider,
     ports::free_ports,
     server::Server,
@@ -110,6 +110,7 @@ impl ControlPlane {
         let [etcd, etcd_peer, apiserver] = free_ports()?;
         let authority = CertificateAuthority::generate()?;
         let certificate = authority.server()?;
+        let token_keys = token_keys()?;
         let admin_token = random_token();
         let controller_manager_token = random_token();
         let write = |name: &str, content: &str| {
@@ -117,7 +118,8 @@ impl ControlPlane {
         };
         write("apiserver.crt", &certificate.certificate)?;
         write("apiserver.key", &certificate.key)?;
-        write("service-account.key", &token_signing_key()?)?;
+        write("service-account.key", &token_keys.private)?;
+        write("service-account.pub", &token_keys.public)?;
         write("audit-policy.yaml", audit::POLICY)?;
         write(
             "tokens.csv",
@@ -407,7 +409,7 @@ impl ControlPlane {
             "--token-auth-file=tokens.csv".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            "--service-account-key-file=service-account.key".to_owned(),
+            "--service-account-key-file=service-account.pub".to_owned(),
             "--service-account-signing-key-file=service-account.key".to_owned(),
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--audit-policy-file=audit-policy.yaml".to_owned(),
