@@ -3,14 +3,22 @@
 use std::{io::Write, net::SocketAddr, os::unix::fs::OpenOptionsExt, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+};
 use kube::{
-    Client, Config,
+    Api, Client, Config,
+    api::{ObjectMeta, PostParams},
     config::{AuthInfo, Kubeconfig},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::{Error, Proxy, install_tls_provider};
+use crate::{ControlPlane, Error, Proxy, install_tls_provider};
+
+/// Long enough for any test run: tokens are not renewed.
+const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 
 /// Everything a client needs to speak to the API server as one user.
 ///
@@ -136,5 +144,73 @@ impl Access {
             .open(path)
             .and_then(|mut file| file.write_all(self.kubeconfig().as_bytes()))
             .map_err(Error::io(format!("write {}", path.display())))
+    }
+}
+
+/// Who may ask, and how a client of theirs is made.
+impl ControlPlane {
+    /// The administrator `admin` (group `system:masters`), who may do everything.
+    #[must_use]
+    pub fn admin_access(&self) -> Access {
+        self.admin.clone()
+    }
+
+    /// A client of the current runtime for the administrator.
+    ///
+    /// # Errors
+    /// [`Error::Kube`] if the client cannot be made.
+    pub fn admin(&self) -> Result<Client, Error> {
+        self.admin.client()
+    }
+
+    /// Any user with any groups, by impersonation. `system:authenticated` is added.
+    #[must_use]
+    pub fn user_access(&self, name: &str, groups: &[&str]) -> Access {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Access { impersonate: Some(Impersonation { user: name.to_owned(), groups }), ..self.admin_access() }
+    }
+
+    /// A client of the current runtime for any user with any groups.
+    ///
+    /// # Errors
+    /// [`Error::Kube`] if the client cannot be made.
+    pub fn user(&self, name: &str, groups: &[&str]) -> Result<Client, Error> {
+        self.user_access(name, groups).client()
+    }
+
+    /// A `ServiceAccount`, made now if it is absent, by a token of its own that is good for a day. It may do nothing
+    /// until [`grant`](crate::grant) says so.
+    ///
+    /// # Errors
+    /// [`Error::Kube`] if the API server refuses, e.g. since there is no such namespace.
+    pub async fn service_account_access(&self, namespace: &str, name: &str) -> Result<Access, Error> {
+        let accounts = Api::<ServiceAccount>::namespaced(self.admin()?, namespace);
+        let account = ServiceAccount {
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            ..ServiceAccount::default()
+        };
+        match accounts.create(&PostParams::default(), &account).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() }),
+            ..TokenRequest::default()
+        };
+        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
+        let token = answer
+            .status
+            .and_then(|status| status.token)
+            .ok_or_else(|| Error::Malformed("the answer to a TokenRequest has no token".into()))?;
+        Ok(Access { token: SecretString::from(token), namespace: namespace.to_owned(), ..self.admin_access() })
+    }
+
+    /// A client of the current runtime for a `ServiceAccount`, made now if it is absent.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::service_account_access`].
+    pub async fn service_account(&self, namespace: &str, name: &str) -> Result<Client, Error> {
+        self.service_account_access(namespace, name).await?.client()
     }
 }

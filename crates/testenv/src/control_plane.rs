@@ -1,4 +1,4 @@
-//! Starting, harming and stopping a control plane.
+//! Starting and stopping a control plane.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -7,20 +7,14 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::Request;
-use k8s_openapi::api::{
-    authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::ServiceAccount,
-};
-use kube::{
-    Api, Client,
-    api::{ObjectMeta, PostParams},
-};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, api::ListParams};
 use secrecy::SecretString;
 
 use crate::{
     Access, AuditLog, Error, Tool, Tools,
-    access::Impersonation,
     audit::{self, AuditTail},
     certificates::{CertificateAuthority, token_keys},
     eventually, install_tls_provider,
@@ -38,9 +32,6 @@ const READY: Duration = Duration::from_mins(2);
 /// One look at the API server's readiness.
 const READINESS_PROBE: Duration = Duration::from_secs(2);
 
-/// Long enough for any test run: tokens are not renewed.
-const TOKEN_SECONDS: i64 = 24 * 60 * 60;
-
 /// What to start beyond etcd and kube-apiserver.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -56,7 +47,7 @@ pub struct ControlPlane {
     options: Options,
     tools: Tools,
     ports: Ports,
-    admin: Access,
+    pub(crate) admin: Access,
     audit: AuditTail,
     // Before the folder, since fields are dropped in this order.
     servers: Mutex<Servers>,
@@ -71,10 +62,10 @@ struct Ports {
 
 /// A server that a test has stopped is absent.
 #[derive(Default)]
-struct Servers {
-    controller_manager: Option<Server>,
-    apiserver: Option<Server>,
-    etcd: Option<Server>,
+pub(crate) struct Servers {
+    pub(crate) controller_manager: Option<Server>,
+    pub(crate) apiserver: Option<Server>,
+    pub(crate) etcd: Option<Server>,
 }
 
 impl ControlPlane {
@@ -111,8 +102,8 @@ impl ControlPlane {
         let authority = CertificateAuthority::generate()?;
         let certificate = authority.server()?;
         let token_keys = token_keys()?;
-        let admin_token = random_token();
-        let controller_manager_token = random_token();
+        let admin_token = random_token()?;
+        let controller_manager_token = random_token()?;
         let write = |name: &str, content: &str| {
             std::fs::write(dir.path().join(name), content).map_err(Error::io(format!("write {name}")))
         };
@@ -193,77 +184,12 @@ impl ControlPlane {
         self.tools.path(Tool::Kubectl)
     }
 
-    /// Path of helm, built at the first call if need be.
+    /// Path of helm. Blocks at the first call on a machine, when helm has to be built.
     ///
     /// # Errors
     /// As [`Tools::path`].
     pub fn helm_path(&self) -> Result<PathBuf, Error> {
         self.tools.path(Tool::Helm)
-    }
-
-    /// The administrator `admin` (group `system:masters`), who may do everything.
-    #[must_use]
-    pub fn admin_access(&self) -> Access {
-        self.admin.clone()
-    }
-
-    /// A client of the current runtime for the administrator.
-    ///
-    /// # Errors
-    /// [`Error::Kube`] if the client cannot be made.
-    pub fn admin(&self) -> Result<Client, Error> {
-        self.admin.client()
-    }
-
-    /// Any user with any groups, by impersonation. `system:authenticated` is added.
-    #[must_use]
-    pub fn user_access(&self, name: &str, groups: &[&str]) -> Access {
-        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        Access { impersonate: Some(Impersonation { user: name.to_owned(), groups }), ..self.admin_access() }
-    }
-
-    /// A client of the current runtime for any user with any groups.
-    ///
-    /// # Errors
-    /// [`Error::Kube`] if the client cannot be made.
-    pub fn user(&self, name: &str, groups: &[&str]) -> Result<Client, Error> {
-        self.user_access(name, groups).client()
-    }
-
-    /// A `ServiceAccount`, made now if it is absent, by a token of its own that is good for a day. It may do nothing
-    /// until [`grant`](crate::grant) says so.
-    ///
-    /// # Errors
-    /// [`Error::Kube`] if the API server refuses, e.g. since there is no such namespace.
-    pub async fn service_account_access(&self, namespace: &str, name: &str) -> Result<Access, Error> {
-        let accounts = Api::<ServiceAccount>::namespaced(self.admin()?, namespace);
-        let account = ServiceAccount {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
-            ..ServiceAccount::default()
-        };
-        match accounts.create(&PostParams::default(), &account).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(error) => return Err(error.into()),
-        }
-        let request = TokenRequest {
-            spec: Some(TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() }),
-            ..TokenRequest::default()
-        };
-        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
-        let token = answer
-            .status
-            .and_then(|status| status.token)
-            .ok_or_else(|| Error::Malformed("the answer to a TokenRequest has no token".into()))?;
-        Ok(Access { token: SecretString::from(token), namespace: namespace.to_owned(), ..self.admin_access() })
-    }
-
-    /// A client of the current runtime for a `ServiceAccount`, made now if it is absent.
-    ///
-    /// # Errors
-    /// As [`ControlPlane::service_account_access`].
-    pub async fn service_account(&self, namespace: &str, name: &str) -> Result<Client, Error> {
-        self.service_account_access(namespace, name).await?.client()
     }
 
     /// All requests so far, but for those of the API server to itself.
@@ -275,70 +201,6 @@ impl ControlPlane {
     /// [`Error::Io`] or [`Error::Audit`] if the log cannot be read.
     pub fn audit(&self) -> Result<AuditLog, Error> {
         self.audit.read()
-    }
-
-    /// Stops the API server in its tracks: connections stay open, nothing is answered, until
-    /// [`ControlPlane::resume`].
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::ServerEnded`] if it does not run.
-    pub fn pause(&self) -> Result<(), Error> {
-        self.servers().apiserver.as_mut().map_or(Ok(()), Server::pause)
-    }
-
-    /// Lets a paused API server go on.
-    ///
-    /// # Errors
-    /// As [`ControlPlane::pause`].
-    pub fn resume(&self) -> Result<(), Error> {
-        self.servers().apiserver.as_mut().map_or(Ok(()), Server::resume)
-    }
-
-    /// Kills the API server, as in a crash. Its port stays free for [`ControlPlane::start_apiserver`].
-    pub fn stop_apiserver(&self) {
-        self.servers().apiserver = None;
-    }
-
-    /// Starts a stopped API server on the same port and waits until it is ready.
-    ///
-    /// # Errors
-    /// As [`ControlPlane::start`].
-    pub async fn start_apiserver(&self) -> Result<(), Error> {
-        {
-            let mut servers = self.servers();
-            if servers.apiserver.is_none() {
-                servers.apiserver = Some(self.spawn_apiserver()?);
-            }
-        }
-        self.wait_until_ready().await
-    }
-
-    /// Kills the API server and starts it again: same port, same data.
-    ///
-    /// # Errors
-    /// As [`ControlPlane::start`].
-    pub async fn restart(&self) -> Result<(), Error> {
-        self.stop_apiserver();
-        self.start_apiserver().await
-    }
-
-    /// Kills etcd, as in a crash. The API server goes on without it.
-    pub fn stop_etcd(&self) {
-        self.servers().etcd = None;
-    }
-
-    /// Starts a stopped etcd with its data and waits until the API server is ready again.
-    ///
-    /// # Errors
-    /// As [`ControlPlane::start`].
-    pub async fn start_etcd(&self) -> Result<(), Error> {
-        {
-            let mut servers = self.servers();
-            if servers.etcd.is_none() {
-                servers.etcd = Some(self.spawn_etcd()?);
-            }
-        }
-        self.wait_until_ready().await
     }
 
     /// Pids of the servers that run, by program name.
@@ -355,19 +217,23 @@ impl ControlPlane {
         .collect()
     }
 
-    fn servers(&self) -> MutexGuard<'_, Servers> {
+    /// Held for a moment only, never across an await.
+    pub(crate) fn servers(&self) -> MutexGuard<'_, Servers> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn wait_until_ready(&self) -> Result<(), Error> {
-        let client = self.admin()?;
+    /// Ready, with the namespaces that the API server makes itself, which it does not count as being ready.
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), Error> {
+        let mut config = self.admin_access().config()?;
+        // We ask again sooner than the client would.
+        config.default_retry = false;
+        let client = Client::try_from(config)?;
         let outcome = eventually("the API server is ready", READY, || async {
             if let Err(error) = self.check_running() {
                 return Some(Err(error));
             }
-            let request = Request::get("/readyz").body(Vec::new()).ok()?;
-            let answer = tokio::time::timeout(READINESS_PROBE, client.request_text(request)).await;
-            matches!(answer, Ok(Ok(text)) if text == "ok").then_some(Ok(()))
+            let ready = tokio::time::timeout(READINESS_PROBE, is_ready(&client)).await;
+            matches!(ready, Ok(Ok(true))).then_some(Ok(()))
         })
         .await;
         outcome.unwrap_or_else(|timed_out| {
@@ -381,7 +247,7 @@ impl ControlPlane {
         [etcd, apiserver, controller_manager].into_iter().flatten().try_for_each(Server::check_running)
     }
 
-    fn spawn_etcd(&self) -> Result<Server, Error> {
+    pub(crate) fn spawn_etcd(&self) -> Result<Server, Error> {
         let client_url = format!("http://127.0.0.1:{}", self.ports.etcd);
         let arguments = [
             "--data-dir=etcd".to_owned(),
@@ -395,7 +261,7 @@ impl ControlPlane {
         self.spawn(Tool::Etcd, &arguments)
     }
 
-    fn spawn_apiserver(&self) -> Result<Server, Error> {
+    pub(crate) fn spawn_apiserver(&self) -> Result<Server, Error> {
         let mut arguments = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
             "--bind-address=127.0.0.1".to_owned(),
@@ -440,6 +306,16 @@ impl ControlPlane {
     }
 }
 
+async fn is_ready(client: &Client) -> Result<bool, kube::Error> {
+    let request = Request::get("/readyz").body(Vec::new()).map_err(kube::Error::HttpError)?;
+    if client.request_text(request).await? != "ok" {
+        return Ok(false);
+    }
+    let namespaces = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await?;
+    let exists = |name| namespaces.items.iter().any(|namespace| namespace.metadata.name.as_deref() == Some(name));
+    Ok(exists("default") && exists("kube-system"))
+}
+
 impl std::fmt::Debug for ControlPlane {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -451,7 +327,12 @@ impl std::fmt::Debug for ControlPlane {
     }
 }
 
-/// Guards a control plane on loopback that lives for minutes: unguessable in practice is enough.
-fn random_token() -> String {
-    std::iter::repeat_with(fastrand::alphanumeric).take(32).collect()
+/// 256 bits, since a loopback port is open to everybody on the machine.
+fn random_token() -> Result<String, Error> {
+    let mut bytes = [0; 32];
+    rustls::crypto::aws_lc_rs::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| Error::io("get random bytes")(std::io::ErrorKind::Other.into()))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -38,7 +38,7 @@
 //! runner that kills the test's group does not take them along. What it cannot survive is being killed itself, e.g.
 //! when the whole container goes: then the servers go too and at most the folder stays.
 //!
-//! Unix only.
+//! Unix only. etcd has no password: whoever may connect to loopback ports of this machine may read what tests store.
 
 mod access;
 mod apply;
@@ -47,6 +47,7 @@ mod certificates;
 mod control_plane;
 mod error;
 mod eventually;
+mod faults;
 mod kubectl;
 mod namespace;
 mod ports;

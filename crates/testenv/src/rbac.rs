@@ -70,10 +70,12 @@ pub async fn grant(
     for rule in rules.iter().flatten() {
         let review = review(&user, scope, rule);
         eventually(&format!("{user} is granted {rule:?}"), IN_FORCE, || async {
-            let answer = Api::all(client.clone()).create(&create, &review).await.ok()?;
-            answer.status?.allowed.then_some(())
+            match Api::all(client.clone()).create(&create, &review).await {
+                Ok(answer) => answer.status?.allowed.then_some(Ok(())),
+                Err(error) => Some(Err(error)),
+            }
         })
-        .await?;
+        .await??;
     }
     Ok(())
 }

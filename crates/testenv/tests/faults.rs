@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Namespace},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, ObjectMeta, PostParams},
+    api::{DeleteParams, ObjectMeta, PostParams, WatchEvent, WatchParams},
 };
 use testenv::{ControlPlane, Options, Proxy, eventually};
 use tokio::time::timeout;
@@ -43,11 +44,18 @@ async fn a_paused_api_server_answers_again_when_resumed_and_keeps_its_data_when_
     control_plane.resume().unwrap();
     assert!(is_answered(&client).await);
 
+    let old = config_maps.get("kept").await.unwrap().metadata.resource_version.unwrap();
+    config_maps.create(&PostParams::default(), &config_map("since")).await.unwrap();
     let (address, pids) = (control_plane.address(), control_plane.pids());
     control_plane.restart().await.unwrap();
     assert_eq!(control_plane.address(), address);
     assert_ne!(control_plane.pids(), pids);
     config_maps.get("kept").await.unwrap();
+    let mut events = Box::pin(config_maps.watch(&WatchParams::default(), &old).await.unwrap());
+    match timeout(LIMIT, events.try_next()).await.unwrap().unwrap() {
+        Some(WatchEvent::Error(status)) => assert_eq!(status.code, 410),
+        event => panic!("not expired: {event:?}"),
+    }
 
     control_plane.stop_apiserver();
     config_maps.get("kept").await.expect_err("answered while stopped");
