@@ -1,0 +1,172 @@
+//! The command line. Each flag can be given as an environment variable `CRONOFY_OPERATOR_…` too.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+/// A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
+#[derive(Debug, Parser)]
+#[command(name = "cronofy-operator", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator, with access to Kubernetes as kubectl finds it.
+    Run(Box<RunOptions>),
+    /// Print the CustomResourceDefinitions as YAML, or write them into a folder.
+    Crds {
+        /// Write one file per kind into this folder instead of printing.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// How to run.
+#[derive(Clone, Debug, Args)]
+pub struct RunOptions {
+    /// Public URL under which Cronofy reaches the webhook; `/hook/…` is appended to it. https, unless --allow-http-callback.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_BASE_URL", value_name = "URL")]
+    pub webhook_base_url: Option<Url>,
+
+    /// Address that the webhook listens on.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub webhook_listen: SocketAddr,
+
+    /// Address that probes and metrics listen on.
+    #[arg(long, env = "CRONOFY_OPERATOR_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
+    pub admin_listen: SocketAddr,
+
+    /// Watch only this namespace; can be given several times. Default: all namespaces.
+    #[arg(long, env = "CRONOFY_OPERATOR_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',')]
+    pub namespace: Vec<String>,
+
+    /// Let only the holder of a lease act, so that several replicas can run.
+    #[arg(
+        long,
+        env = "CRONOFY_OPERATOR_LEADER_ELECTION",
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub leader_election: bool,
+
+    /// Namespace of the lease. Default: the namespace the operator runs in.
+    #[arg(long, env = "CRONOFY_OPERATOR_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// How long a lease is valid after its last renewal, in seconds.
+    #[arg(long, env = "CRONOFY_OPERATOR_LEASE_DURATION", value_name = "SECONDS", default_value = "15")]
+    pub lease_duration: NonZeroU16,
+
+    /// After how many seconds without a renewal the leader gives up; less than the lease's duration.
+    #[arg(long, env = "CRONOFY_OPERATOR_LEASE_RENEW_DEADLINE", value_name = "SECONDS", default_value = "10")]
+    pub lease_renew_deadline: NonZeroU16,
+
+    /// Between two tries to get or renew the lease, in seconds.
+    #[arg(long, env = "CRONOFY_OPERATOR_LEASE_RETRY_PERIOD", value_name = "SECONDS", default_value = "2")]
+    pub lease_retry_period: NonZeroU16,
+
+    /// Subscriptions reconciled at the same time.
+    #[arg(long, env = "CRONOFY_OPERATOR_CONCURRENCY", value_name = "NUMBER", default_value = "16")]
+    pub concurrency: NonZeroU16,
+
+    /// Connections that the webhook serves at the same time.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_CONNECTIONS", value_name = "NUMBER", default_value = "1024")]
+    pub webhook_connections: NonZeroU16,
+
+    /// Let applications name an endpoint of their own instead of a data centre of Cronofy.
+    #[arg(long, env = "CRONOFY_OPERATOR_ALLOW_CUSTOM_ENDPOINTS")]
+    pub allow_custom_endpoints: bool,
+
+    /// Take a --webhook-base-url with http: for tests and demonstrations only.
+    #[arg(long, env = "CRONOFY_OPERATOR_ALLOW_HTTP_CALLBACK")]
+    pub allow_http_callback: bool,
+
+    /// How logs are written; what is logged is set by RUST_LOG.
+    #[arg(long, env = "CRONOFY_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// A combination of flags that cannot work.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOptions {
+    /// The callback URL is not https.
+    #[error("--webhook-base-url must begin with https://: Cronofy's deliveries must not be read on the way")]
+    NotHttps,
+    /// The callback URL has parts that make no sense.
+    #[error("--webhook-base-url must be scheme, host, port and path only: remove its {0}")]
+    UrlPart(&'static str),
+    /// The callback URL is too long.
+    #[error("--webhook-base-url is {0} characters too long: with /hook/ and the token it must not exceed {max} characters", max = calendar_sync::LONGEST_CALLBACK_URL)]
+    TooLong(usize),
+    /// The lease's times do not fit together.
+    #[error("--lease-duration must be greater than --lease-renew-deadline, and that greater than --lease-retry-period")]
+    LeaseTimes,
+}
+
+impl RunOptions {
+    /// Checks what the flags' types cannot say.
+    ///
+    /// # Errors
+    /// Names the flag and the remedy.
+    pub fn validate(&self) -> Result<(), InvalidOptions> {
+        if let Some(url) = &self.webhook_base_url {
+            match url.scheme() {
+                "https" => {}
+                "http" if self.allow_http_callback => {}
+                _ => return Err(InvalidOptions::NotHttps),
+            }
+            let parts = [
+                ("user name or password", !url.username().is_empty() || url.password().is_some()),
+                ("query", url.query().is_some()),
+                ("fragment", url.fragment().is_some()),
+            ];
+            if let Some((part, _)) = parts.into_iter().find(|(_, present)| *present) {
+                return Err(InvalidOptions::UrlPart(part));
+            }
+            let length = calendar_sync::channel::callback_url(url.as_str(), "", 1).len();
+            if let Some(excess) = length.checked_sub(calendar_sync::LONGEST_CALLBACK_URL).filter(|excess| *excess > 0) {
+                return Err(InvalidOptions::TooLong(excess));
+            }
+        }
+        if !(self.lease_duration > self.lease_renew_deadline && self.lease_renew_deadline > self.lease_retry_period) {
+            return Err(InvalidOptions::LeaseTimes);
+        }
+        Ok(())
+    }
+
+    /// The base of callback URLs, without a slash at its end.
+    #[must_use]
+    pub fn callback_base(&self) -> Option<String> {
+        self.webhook_base_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// Duration, renew deadline and retry period of the lease.
+    #[must_use]
+    pub fn lease_times(&self) -> [Duration; 3] {
+        [self.lease_duration, self.lease_renew_deadline, self.lease_retry_period]
+            .map(|seconds| Duration::from_secs(u64::from(seconds.get())))
+    }
+}

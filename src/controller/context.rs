@@ -1,0 +1,175 @@
+//! What reconciles share. Everything durable lives in the cluster: losing this costs requests, never correctness.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use calendar_sync::Memory;
+use cronofy::url::Url;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt as _};
+use tokio::sync::{broadcast, watch};
+
+use super::accounts::Accounts;
+use super::backoff::Backoff;
+use super::budget::Budgets;
+use super::events::Events;
+use super::watches::GuardedApplication;
+use crate::api::{CalendarSubscription, CronofyApplication};
+use crate::metrics::Metrics;
+
+/// Which application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApplicationKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ApplicationKey {
+    /// The application that a subscription refers to.
+    #[must_use]
+    pub fn of(subscription: &CalendarSubscription) -> Self {
+        let reference = &subscription.spec.application_ref;
+        Self {
+            namespace: reference.namespace.clone().or_else(|| subscription.namespace()).unwrap_or_default(),
+            name: reference.name.clone(),
+        }
+    }
+}
+
+/// Settings from the command line that reconciles need.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Base of callback URLs, without a slash at its end.
+    pub callback_base: Option<String>,
+    /// Whether applications may name an endpoint of their own.
+    pub allow_custom_endpoints: bool,
+    /// Subscriptions reconciled at the same time.
+    pub concurrency: u16,
+}
+
+/// What is remembered of a subscription between its reconciles.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    /// The engine's part.
+    pub memory: Memory,
+    /// Version of the Secrets that its credentials came from.
+    pub credentials: Option<String>,
+    /// Looks in a row at something that only a person can mend.
+    pub looks: u32,
+    /// Version of the output as we wrote it last: our own write must not wake us.
+    pub output_version: Option<String>,
+}
+
+/// What reconciles share.
+pub struct Context {
+    /// Access to Kubernetes.
+    pub client: Client,
+    /// Settings from the command line.
+    pub options: Settings,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Whether this replica leads; all others only serve the webhook.
+    pub leading: watch::Receiver<bool>,
+    /// Access tokens.
+    pub accounts: Accounts,
+    /// Request budgets.
+    pub budgets: Budgets,
+    /// Events for `kubectl describe`.
+    pub events: Events,
+    /// Waits after failed reconciles.
+    pub backoff: Backoff,
+    applications: OnceLock<Vec<Store<GuardedApplication>>>,
+    changed_applications: broadcast::Sender<ApplicationKey>,
+    remembered: Mutex<HashMap<String, Remembered>>,
+    clients: Mutex<HashMap<Url, cronofy::Client>>,
+}
+
+impl Context {
+    /// A context; the stores of applications are given later, since their watches need the context.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        options: Settings,
+        metrics: Metrics,
+        leading: watch::Receiver<bool>,
+        events: Events,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            accounts: Accounts::new(client.clone()),
+            budgets: Budgets::default(),
+            backoff: Backoff::default(),
+            client,
+            options,
+            metrics,
+            leading,
+            events,
+            applications: OnceLock::new(),
+            // A receiver that lags behind reconciles all its subscriptions instead.
+            changed_applications: broadcast::channel(256).0,
+            remembered: Mutex::default(),
+            clients: Mutex::default(),
+        })
+    }
+
+    /// Gives the stores that applications are looked up in. Only the first call counts.
+    pub fn set_applications(&self, stores: Vec<Store<GuardedApplication>>) {
+        let _already = self.applications.set(stores);
+    }
+
+    /// An application, from the cache.
+    #[must_use]
+    pub fn application(&self, key: &ApplicationKey) -> Option<Arc<CronofyApplication>> {
+        let reference = ObjectRef::new(&key.name).within(&key.namespace);
+        let stores = self.applications.get().into_iter().flatten();
+        let found = stores.filter_map(|store| store.get(&reference)).next()?;
+        found.0.as_ref().ok().cloned().map(Arc::new)
+    }
+
+    /// Tells the subscriptions of an application to look again.
+    pub fn application_changed(&self, key: ApplicationKey) {
+        let _nobody_listens = self.changed_applications.send(key);
+    }
+
+    /// The applications whose subscriptions are to look again.
+    #[must_use]
+    pub fn changed_applications(&self) -> broadcast::Receiver<ApplicationKey> {
+        self.changed_applications.subscribe()
+    }
+
+    /// What is remembered of a subscription.
+    #[must_use]
+    pub fn remembered(&self, uid: &str) -> Remembered {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Remembers something of a subscription.
+    pub fn remember(&self, uid: &str, change: impl FnOnce(&mut Remembered)) {
+        let mut all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry(uid.to_owned()).or_default());
+    }
+
+    /// Forgets a subscription that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.backoff.forget(uid);
+    }
+
+    /// The client of an API; one for all that use it, since it holds the connections.
+    ///
+    /// # Errors
+    /// If the address cannot be that of an API.
+    pub fn cronofy(&self, api: &Url) -> Result<cronofy::Client, cronofy::Error> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        match clients.entry(api.clone()) {
+            Entry::Occupied(known) => Ok(known.get().clone()),
+            Entry::Vacant(place) => {
+                let mut options = cronofy::Options::new(api.clone());
+                options.user_agent = concat!("cronofy-operator/", env!("CARGO_PKG_VERSION")).to_owned();
+                Ok(place.insert(cronofy::Client::new(options)?).clone())
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Step 5 of a reconcile: what the status says, and writing it. Apart from the webhook's mark, only this file writes it.
+//!
+//! Both directions stand side by side: [`record`] and [`mark`] read what the engine needs back out of the status, [`compose`]
+//! writes it, so that a field cannot be forgotten in one of them.
+
+use calendar_sync::{
+    Account, ChannelRecord, Desired, Failure, Failures, Mark, NotificationType, Observed, Output, Profile, Reason, Record,
+    Retry, Stop,
+};
+use jiff::Timestamp;
+use k8s_controller::conditions::{self, ConditionStatus, DesiredCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use super::verdict::Verdict;
+use crate::api::{
+    AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus, NextChannel, NextWork,
+    NotificationStatus, OutputStatus, ProfileStatus, SyncStatus, condition,
+};
+use crate::kubernetes::{self, CallError};
+
+/// What the engine remembers in the status.
+pub fn record(status: &CalendarSubscriptionStatus) -> Record {
+    let channel = status.channel.clone().unwrap_or_default();
+    let sync = status.sync.clone().unwrap_or_default();
+    Record {
+        channel: ChannelRecord {
+            id: channel.id,
+            generation: channel.generation.unwrap_or_default(),
+            next: channel.next.map(|next| next.generation),
+            configuration: channel.configuration,
+            created: channel.created_time.map(instant),
+            verified: channel.verified_time.map(instant),
+            last_notification: channel.last_notification_time.map(instant),
+            last_check: channel.last_check_time.map(instant),
+            renewal: channel.renewal_time.map(instant),
+        },
+        account: status.account.as_ref().map(account),
+        last_full_sync: sync.last_full_sync_time.map(instant),
+        last_change: sync.last_change_time.map(instant),
+        swept_through: sync.swept_through.and_then(|date| date.parse().ok()),
+        erased: sync.erased_time.map(instant),
+        handled_request: status.last_handled_request.clone(),
+        output: status.output.as_ref().map(output),
+        failures: status.failure.as_ref().and_then(|failure| failures(failure, &status.conditions)),
+    }
+}
+
+/// The pending notifications, as the webhook marked them.
+pub fn mark(status: &CalendarSubscriptionStatus) -> Mark {
+    let Some(NotificationStatus { sequence, received_time, changes_since, types }) = status.notification.clone() else {
+        return Mark::default();
+    };
+    Mark {
+        sequence,
+        received: received_time.map(instant),
+        changes_since: changes_since.map(instant),
+        types: types.iter().filter_map(|kind| NotificationType::parse(kind)).collect(),
+    }
+}
+
+fn account(status: &AccountStatus) -> Account {
+    let profile = |ProfileStatus { id, provider, connected, initial_sync_required, relink_url }: ProfileStatus| Profile {
+        id,
+        provider,
+        connected,
+        initial_sync_required: initial_sync_required.unwrap_or_default(),
+        relink_url,
+    };
+    Account { id: status.id.clone(), profiles: status.profiles.iter().cloned().map(profile).collect() }
+}
+
+fn output(status: &OutputStatus) -> Output {
+    let OutputStatus { kind, name, events, slices, bytes, content_hash } = status.clone();
+    let count = |number: i64| usize::try_from(number).unwrap_or_default();
+    Output { kind, name, events: count(events), slices: count(slices), bytes: count(bytes), content_hash }
+}
+
+/// A failure of the engine; one of another step is judged anew by that step in each pass.
+fn failures(status: &FailureStatus, conditions: &[Condition]) -> Option<Failures> {
+    let reason = Reason::parse(&status.reason)?;
+    let said = conditions.iter().find(|condition| condition.reason == status.reason);
+    let next_retry = status.next_retry_time.clone().map(instant);
+    Some(Failures {
+        count: u32::try_from(status.count).unwrap_or_default(),
+        last: Failure {
+            reason,
+            message: said.map(|condition| condition.message.clone()).unwrap_or_default(),
+            retry: if next_retry.is_some() { Retry::Backoff } else { Retry::Never },
+        },
+        time: instant(status.last_time.clone()),
+        next_retry,
+    })
+}
+
+fn instant(Time(time): Time) -> Timestamp {
+    time
+}
+
+/// The status that says all of this, on top of the one before: conditions keep their transition times.
+pub fn compose(before: &CalendarSubscriptionStatus, generation: Option<i64>, verdict: &Verdict<'_>) -> CalendarSubscriptionStatus {
+    let mut status = before.clone();
+    status.observed_generation = generation;
+    if let Verdict::Engine { desired, observed, .. } = verdict {
+        write_record(&mut status, desired, observed);
+    } else if let Verdict::Refused(refusal) = verdict {
+        let same = before.failure.as_ref().filter(|failure| failure.reason == refusal.reason);
+        status.failure = Some(same.cloned().unwrap_or_else(|| FailureStatus {
+            count: 1,
+            last_time: whole_seconds(Timestamp::now()),
+            next_retry_time: None,
+            reason: refusal.reason.to_owned(),
+        }));
+    }
+    for (kind, says) in verdict.conditions() {
+        let desired = DesiredCondition::new(kind, says.status, says.reason, says.message);
+        conditions::set(&mut status.conditions, desired.observed_generation(generation));
+    }
+    status
+}
+
+fn write_record(status: &mut CalendarSubscriptionStatus, desired: &Desired, observed: &Observed) {
+    // Destructured without `..`: a new field of the record must find its place in the status.
+    let Record {
+        channel,
+        account,
+        last_full_sync,
+        last_change,
+        swept_through,
+        erased,
+        handled_request,
+        output,
+        failures,
+    } = &observed.record;
+    status.channel = channel_status(channel);
+    status.account = account.as_ref().map(|Account { id, profiles }| AccountStatus {
+        id: id.clone(),
+        profiles: profiles.iter().map(profile_status).collect(),
+    });
+    let next = calendar_sync::upcoming(desired, observed, Timestamp::now())
+        .map(|(what, time)| NextWork { what: what.as_str().to_owned(), time: whole_seconds(time) });
+    let sync = SyncStatus {
+        last_full_sync_time: last_full_sync.map(whole_seconds),
+        last_change_time: last_change.map(whole_seconds),
+        swept_through: swept_through.map(|date| date.to_string()),
+        erased_time: erased.map(whole_seconds),
+        next,
+    };
+    status.sync = (sync != SyncStatus::default()).then_some(sync);
+    status.last_handled_request.clone_from(handled_request);
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    status.output = output.as_ref().map(|Output { kind, name, events, slices, bytes, content_hash }| OutputStatus {
+        kind: kind.clone(),
+        name: name.clone(),
+        events: number(*events),
+        slices: number(*slices),
+        bytes: number(*bytes),
+        content_hash: content_hash.clone(),
+    });
+    status.failure = failures.as_ref().map(|Failures { count, last, time, next_retry }| FailureStatus {
+        count: i32::try_from(*count).unwrap_or(i32::MAX),
+        last_time: whole_seconds(*time),
+        next_retry_time: next_retry.map(whole_seconds_up),
+        reason: last.reason.as_str().to_owned(),
+    });
+}
+
+fn channel_status(channel: &ChannelRecord) -> Option<ChannelStatus> {
+    let ChannelRecord {
+        id,
+        generation,
+        next,
+        configuration,
+        created,
+        verified,
+        last_notification,
+        last_check,
+        renewal,
+    } = channel.clone();
+    let known = id.is_some() || next.is_some() || generation > 0;
+    known.then(|| ChannelStatus {
+        id,
+        generation: Some(generation),
+        next: next.map(|generation| NextChannel { generation }),
+        configuration,
+        created_time: created.map(whole_seconds),
+        verified_time: verified.map(whole_seconds),
+        last_notification_time: last_notification.map(whole_seconds),
+        last_check_time: last_check.map(whole_seconds),
+        renewal_time: renewal.map(whole_seconds),
+    })
+}
+
+fn profile_status(profile: &Profile) -> ProfileStatus {
+    let Profile { id, provider, connected, initial_sync_required, relink_url } = profile.clone();
+    ProfileStatus {
+        id,
+        provider,
+        connected,
+        initial_sync_required: Some(initial_sync_required),
+        // Cronofy gives it only while it is of use; an account that is connected again must not keep the old one.
+        relink_url: relink_url.filter(|_| !connected),
+    }
+}
+
+/// Times in a status are whole seconds: what is written equals what is read back.
+fn whole_seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// The same, rounded up: a wait must not seem over while it is not.
+fn whole_seconds_up(time: Timestamp) -> Time {
+    let up = if time.subsec_nanosecond() > 0 { time.as_second().saturating_add(1) } else { time.as_second() };
+    Time(Timestamp::from_second(up).unwrap_or(time))
+}
+
+/// Why a status could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody changed more than the mark meanwhile: what was decided may be out of date, so the pass is to begin anew.
+    #[error("the subscription has changed meanwhile")]
+    Changed,
+    /// The object is gone.
+    #[error("the subscription is gone")]
+    Gone,
+    /// The request failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// How often a write is tried again because a mark came in between.
+const MOST_TRIES: u32 = 16;
+
+/// Writes what `compose` makes of the present status, only if it differs, and only if nothing but the mark has changed since
+/// `object` was read. Clears the mark if its sequence is still `acted_on`. Gives the object as it is now.
+pub async fn write(
+    api: &Api<CalendarSubscription>,
+    mut object: CalendarSubscription,
+    acted_on: Option<i64>,
+    compose: impl Fn(&CalendarSubscriptionStatus) -> CalendarSubscriptionStatus,
+) -> Result<(CalendarSubscription, bool), WriteError> {
+    for _ in 0..MOST_TRIES {
+        let before = object.status.clone().unwrap_or_default();
+        let mut wanted = compose(&before);
+        wanted.notification = before.notification.clone().map(|notification| cleared(notification, acted_on));
+        let (from, to) = (json!(before), json!(wanted));
+        if from == to {
+            return Ok((object, false));
+        }
+        let patch = json!({
+            "metadata": { "resourceVersion": object.resource_version(), "uid": object.uid() },
+            "status": merge_patch(&from, &to),
+        });
+        let name = object.name_any();
+        let params = PatchParams::default();
+        match kubernetes::call(api.patch_status(&name, &params, &Patch::Merge(&patch))).await {
+            Ok(written) => return Ok((written, true)),
+            Err(error) if error.is_conflict() => {
+                let fresh = kubernetes::call(api.get(&name)).await;
+                let fresh = fresh.map_err(|error| if error.is_not_found() { WriteError::Gone } else { error.into() })?;
+                if !only_mark_differs(&object, &fresh) {
+                    return Err(WriteError::Changed);
+                }
+                object = fresh;
+            }
+            Err(error) if error.is_not_found() => return Err(WriteError::Gone),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(WriteError::Changed)
+}
+
+/// The mark without what was acted on; the sequence stays, so that it only ever grows.
+fn cleared(notification: NotificationStatus, acted_on: Option<i64>) -> NotificationStatus {
+    if acted_on == Some(notification.sequence) {
+        NotificationStatus { sequence: notification.sequence, received_time: None, changes_since: None, types: Vec::new() }
+    } else {
+        notification
+    }
+}
+
+fn only_mark_differs(one: &CalendarSubscription, other: &CalendarSubscription) -> bool {
+    let status = |object: &CalendarSubscription| CalendarSubscriptionStatus {
+        notification: None,
+        ..object.status.clone().unwrap_or_default()
+    };
+    one.uid() == other.uid()
+        && one.metadata.generation == other.metadata.generation
+        && one.metadata.deletion_timestamp == other.metadata.deletion_timestamp
+        && one.metadata.finalizers == other.metadata.finalizers
+        && status(one) == status(other)
+}
+
+/// The JSON merge patch (RFC 7396) that turns `from` into `to`.
+fn merge_patch(from: &Value, to: &Value) -> Value {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else { return to.clone() };
+    let gone = from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let changed = to.iter().filter(|(key, value)| from.get(*key) != Some(*value)).map(|(key, value)| {
+        let patch = from.get(key).map_or_else(|| value.clone(), |before| merge_patch(before, value));
+        (key.clone(), patch)
+    });
+    Value::Object(gone.chain(changed).collect())
+}
+
+/// What a condition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Says {
+    /// Its status.
+    pub status: ConditionStatus,
+    /// One word for the cause.
+    pub reason: &'static str,
+    /// One line: cause and remedy.
+    pub message: String,
+}
+
+/// Whether the subscription was ready.
+pub fn is_ready(status: &CalendarSubscriptionStatus) -> bool {
+    conditions::find(&status.conditions, condition::READY).is_some_and(|ready| ready.status == "True")
+}
+
+/// What a stop means for the conditions.
+pub fn stop_reason(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Failed(reason) => reason.as_str(),
+        Stop::Erased => "Erased",
+    }
+}

@@ -1,0 +1,88 @@
+//! Step 2 of a reconcile: the spec becomes one typed value, the only input of what follows. Pure.
+
+use calendar_sync::{Deletion, Desired, Filter, Intervals, Mode, TimeZone, UnknownTimeZone, Visibility, Window};
+use kube::ResourceExt as _;
+
+use crate::api::{self, ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, REQUESTED_AT, StoreKind};
+
+/// A spec that cannot be acted on although the schema accepts it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The time zone does not exist.
+    #[error("spec.timeZone: {0}")]
+    TimeZone(#[from] UnknownTimeZone),
+    /// A store that this version does not have.
+    #[error("spec.store.type {0} is not acted on by this version of the operator: use ConfigMap")]
+    Store(&'static str),
+    /// The object has no uid: it does not come from an API server.
+    #[error("the subscription has no uid")]
+    NoUid,
+}
+
+impl Invalid {
+    /// One word for the cause.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Invalid::TimeZone(_) => "UnknownTimeZone",
+            Invalid::Store(_) => "NotSupported",
+            Invalid::NoUid => "Invalid",
+        }
+    }
+}
+
+/// What the subscription asks for. `inputs` stands for all that a person can mend; see [`Desired::inputs`].
+pub fn validate(
+    subscription: &CalendarSubscription,
+    callback_base: Option<&str>,
+    inputs: String,
+) -> Result<Desired, Invalid> {
+    let spec = &subscription.spec;
+    match spec.store_kind() {
+        StoreKind::ConfigMap => {}
+        StoreKind::Secret => return Err(Invalid::Store("Secret")),
+        StoreKind::Remote => return Err(Invalid::Store("Remote")),
+    }
+    let annotations = subscription.annotations();
+    let deletion = subscription.metadata.deletion_timestamp.as_ref().map(|since| Deletion {
+        since: since.0,
+        retain: spec.deletion_policy() == DeletionPolicy::Retain,
+        abandon_channel: annotations.get(ABANDON_CHANNEL).is_some_and(|value| value == "true"),
+    });
+    let (past_days, future_days) = spec.window_days();
+    Ok(Desired {
+        uid: subscription.uid().ok_or(Invalid::NoUid)?,
+        filter: Filter {
+            calendar_ids: spec.calendar_ids.as_ref().map(|ids| ids.iter().cloned().collect()),
+            only_managed: spec.only_managed(),
+            include_managed: spec.include_managed(),
+        },
+        time_zone: TimeZone::parse(spec.time_zone())?,
+        window: Window::new(past_days, future_days),
+        mode: match spec.mode() {
+            api::Mode::Push => Mode::Push,
+            api::Mode::Poll => Mode::Poll,
+        },
+        intervals: intervals(spec),
+        visibility: match spec.visibility() {
+            api::Visibility::Busy => Visibility::Busy,
+            api::Visibility::Titles => Visibility::Titles,
+            api::Visibility::Full => Visibility::Full,
+        },
+        suspended: spec.suspended(),
+        callback_base: callback_base.map(ToOwned::to_owned),
+        request: annotations.get(REQUESTED_AT).cloned(),
+        inputs,
+        deletion,
+    })
+}
+
+fn intervals(spec: &api::CalendarSubscriptionSpec) -> Intervals {
+    Intervals {
+        full_sync: spec.full_sync_interval(),
+        horizon_sweep: spec.horizon_sweep_interval(),
+        channel_check: spec.channel_check_interval(),
+        poll: spec.poll_interval(),
+        fallback_poll: spec.fallback_poll_interval(),
+        channel_renewal: spec.channel_renewal_interval(),
+    }
+}

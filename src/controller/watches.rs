@@ -1,0 +1,161 @@
+//! What wakes a reconcile. Each watch has its own backoff, and its errors end here: the controller polls all its triggers
+//! behind one shared backoff, so that an error which reached it would delay every other trigger.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{Predicate as _, WatchStreamExt as _, predicates, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, REQUESTED_AT};
+use crate::metrics::Metrics;
+
+/// A subscription that may not decode: one bad object must not stop the list.
+pub type GuardedSubscription = DeserializeGuard<CalendarSubscription>;
+/// An application that may not decode.
+pub type GuardedApplication = DeserializeGuard<CronofyApplication>;
+
+/// Where to look: one namespace, or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All namespaces.
+    Cluster,
+    /// This one.
+    Namespace(String),
+}
+
+impl Scope {
+    /// The objects of one kind within the scope.
+    pub fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        match self {
+            Scope::Cluster => Api::all(client.clone()),
+            Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+}
+
+/// How to list: streaming where the server has it. One without refuses such a list for ever, and from 1.34 on it is there.
+#[must_use]
+pub fn listing(server: &k8s_openapi::apimachinery::pkg::version::Info) -> watcher::Config {
+    let minor = server.minor.trim_end_matches(|c: char| !c.is_ascii_digit()); // some providers append a plus sign
+    if server.major == "1" && minor.parse().is_ok_and(|minor: u32| minor >= 34) {
+        watcher::Config::default().streaming_lists()
+    } else {
+        watcher::Config::default().page_size(50)
+    }
+}
+
+/// What must wake a reconcile although it changes neither generation nor finalizers: a mark, a person's annotation. The
+/// sequence alone stands for the mark: it grows with every mark and stays when the mark is cleared.
+fn asked(object: &GuardedSubscription) -> Option<u64> {
+    let status = object.0.as_ref().ok().and_then(|subscription| subscription.status.as_ref());
+    let sequence = status.and_then(|status| status.notification.as_ref()).map(|notification| notification.sequence);
+    let annotations = object.annotations();
+    let mut hasher = DefaultHasher::new(); // compared within this process only
+    (sequence, annotations.get(REQUESTED_AT), annotations.get(ABANDON_CHANNEL)).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Passes the objects of a watch on; notes its errors and drops them.
+fn contain_errors<K: Send + 'static>(
+    watch: &'static str,
+    metrics: Metrics,
+    stream: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+) -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static {
+    stream.filter_map(move |item| {
+        let passed = match item {
+            Ok(object) => Some(Ok(object)),
+            Err(error) => {
+                metrics.watch_error(watch);
+                tracing::warn!(watch, error = %error, "watch failed, it is tried again");
+                None
+            }
+        };
+        std::future::ready(passed)
+    })
+}
+
+/// Keeps a store of one kind and hands out its changes.
+fn reflected<K>(
+    watch: &'static str,
+    metrics: &Metrics,
+    api: Api<DeserializeGuard<K>>,
+    listing: watcher::Config,
+    mut seen: impl FnMut(&watcher::Event<DeserializeGuard<K>>) + Send + 'static,
+) -> (Store<DeserializeGuard<K>>, impl Stream<Item = Result<DeserializeGuard<K>, watcher::Error>> + Send + 'static)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let noted = metrics.clone();
+    let stream = watcher(api, listing)
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear()) // half of the metadata, and of no use here
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(event) = event {
+                noted.watch_event(watch);
+                seen(event);
+            }
+        })
+        .touched_objects();
+    (store, stream)
+}
+
+/// The subscriptions in a scope: a store of them, and those that a reconcile is due for. `seen` is shown every event.
+pub fn subscriptions(
+    client: &Client,
+    scope: &Scope,
+    listing: watcher::Config,
+    metrics: &Metrics,
+    seen: impl FnMut(&watcher::Event<GuardedSubscription>) + Send + 'static,
+) -> (Store<GuardedSubscription>, impl Stream<Item = Result<GuardedSubscription, watcher::Error>> + Send + 'static) {
+    let watch = "subscriptions";
+    let (store, stream) = reflected(watch, metrics, scope.api(client), listing, seen);
+    let due = predicates::generation.combine(predicates::finalizers).combine(asked);
+    (store, contain_errors(watch, metrics.clone(), stream.predicate_filter(due, predicates::Config::default())))
+}
+
+/// The applications in a scope: a store of them, and those whose spec changed. `seen` is shown every event, deletions too.
+pub fn applications(
+    client: &Client,
+    scope: &Scope,
+    listing: watcher::Config,
+    metrics: &Metrics,
+    seen: impl FnMut(&watcher::Event<GuardedApplication>) + Send + 'static,
+) -> (Store<GuardedApplication>, impl Stream<Item = Result<GuardedApplication, watcher::Error>> + Send + 'static) {
+    let watch = "applications";
+    let (store, stream) = reflected(watch, metrics, scope.api(client), listing, seen);
+    let changed = stream.predicate_filter(predicates::generation, predicates::Config::default());
+    (store, contain_errors(watch, metrics.clone(), changed))
+}
+
+/// The outputs in a scope, metadata only: somebody who edits or deletes one wakes its subscription.
+pub fn outputs(
+    client: &Client,
+    scope: &Scope,
+    listing: watcher::Config,
+    metrics: &Metrics,
+) -> impl Stream<Item = Result<PartialObjectMeta<ConfigMap>, watcher::Error>> + Send + 'static {
+    let watch = "outputs";
+    let api: Api<PartialObjectMeta<ConfigMap>> = scope.api(client);
+    let noted = metrics.clone();
+    let stream = watcher(api, listing.labels(&crate::store::selector()))
+        .default_backoff()
+        .inspect(move |event| {
+            if event.is_ok() {
+                noted.watch_event(watch);
+            }
+        })
+        .touched_objects()
+        .predicate_filter(predicates::resource_version, predicates::Config::default());
+    contain_errors(watch, metrics.clone(), stream)
+}

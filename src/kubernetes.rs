@@ -1,0 +1,68 @@
+//! Calls to the Kubernetes API: each has a time limit of its own, since the client has none over all its retries.
+
+use std::time::Duration;
+
+/// How long one call may take, retries of the client included.
+pub const CALL_LIMIT: Duration = Duration::from_secs(8);
+
+/// Why a call to the Kubernetes API failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No answer in time.
+    #[error("the Kubernetes API did not answer within {} s", CALL_LIMIT.as_secs())]
+    TimedOut,
+    /// Refused, or not reached.
+    #[error("Kubernetes API: {}", summary(.0))]
+    Failed(#[from] kube::Error),
+}
+
+impl CallError {
+    /// The object does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// Somebody else was faster: read again.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+
+    /// A right is missing.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
+    /// The HTTP status of a refusal.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            CallError::Failed(kube::Error::Api(status)) => Some(status.code),
+            CallError::TimedOut | CallError::Failed(_) => None,
+        }
+    }
+}
+
+/// One line without the object's content: an API server quotes refused values.
+fn summary(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => {
+            format!("refused with {} {}", status.code, status.reason)
+        }
+        kube::Error::Service(_) | kube::Error::HyperError(_) => "not reached".to_owned(),
+        other => other.to_string().lines().next().unwrap_or_default().chars().take(200).collect(),
+    }
+}
+
+/// Awaits a call for at most [`CALL_LIMIT`].
+///
+/// # Errors
+/// If it fails or takes longer. A call that timed out may have had its effect.
+pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_LIMIT, request).await {
+        Ok(answer) => answer.map_err(CallError::from),
+        Err(_elapsed) => Err(CallError::TimedOut),
+    }
+}
