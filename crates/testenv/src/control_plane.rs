@@ -256,6 +256,9 @@ impl ControlPlane {
             format!("--listen-peer-urls=http://127.0.0.1:{}", self.ports.etcd_peer),
             // Data has to survive a killed process, not a lost machine.
             "--unsafe-no-fsync".to_owned(),
+            // It is alone, so nobody can call an election too early.
+            "--heartbeat-interval=10".to_owned(),
+            "--election-timeout=100".to_owned(),
             "--log-level=warn".to_owned(),
         ];
         self.spawn(Tool::Etcd, &arguments)

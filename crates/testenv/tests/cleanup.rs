@@ -81,9 +81,18 @@ fn signal(signal: &str, pid: u32) {
 }
 
 #[test]
-fn a_process_killed_with_sigkill_leaves_nothing_even_of_a_paused_server() {
+fn a_process_killed_with_sigkill_leaves_nothing() {
     let mut up = Up::start();
     up.assert_runs();
+    up.child.kill().unwrap();
+    up.child.wait().unwrap();
+    up.assert_leaves_nothing();
+}
+
+// Not a stronger form of the test above: a stopped process that loses its parent gets a SIGHUP from the kernel.
+#[test]
+fn a_process_killed_while_its_servers_are_paused_leaves_nothing() {
+    let mut up = Up::start();
     for pid in &up.pids {
         signal("STOP", *pid);
     }

@@ -2,7 +2,8 @@
 #![allow(missing_docs, clippy::panic, clippy::unwrap_used)]
 
 use std::{
-    os::unix::fs::symlink,
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -19,11 +20,30 @@ fn errors(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// What the script needs, Go aside. Not every system has all of them.
+const NEEDED: [&str; 15] = [
+    "bash",
+    "awk",
+    "cat",
+    "chmod",
+    "cut",
+    "dirname",
+    "flock",
+    "mkdir",
+    "mv",
+    "rm",
+    "sha256sum",
+    "shasum",
+    "sleep",
+    "tr",
+    "uname",
+];
+
 /// A folder for `PATH` with what the script needs, but without Go.
 fn path_without_go() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let search: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
-    for name in ["bash", "awk", "cat", "cut", "dirname", "sha256sum", "shasum", "tr", "uname"] {
+    for name in NEEDED {
         if let Some(program) = search.iter().map(|dir| dir.join(name)).find(|path| path.is_file()) {
             symlink(program, dir.path().join(name)).unwrap();
         }
@@ -81,4 +101,45 @@ fn what_is_built_is_found_without_go() {
 fn a_name_that_is_no_program_is_refused() {
     let output = build_script().arg("kubelet").env_remove("KUBEBUILDER_ASSETS").output().unwrap();
     assert!(errors(&output).contains("no such program: kubelet"));
+}
+
+/// Stands in for Go: notes that it ran, takes long enough for another caller to come by, and makes the program.
+const SLOW_GO: &str = r#"#!/usr/bin/env bash
+echo ran >>"$RUNS"
+sleep 0.3
+while [ "$1" != -o ]; do shift; done
+echo program >"$2"
+chmod +x "$2"
+"#;
+
+#[test]
+fn of_two_callers_at_once_one_builds_and_both_find_the_result() {
+    let (path, cache) = (path_without_go(), tempfile::tempdir().unwrap());
+    if !path.path().join("flock").exists() {
+        return; // Then both build, which is right as well.
+    }
+    let (go, runs) = (path.path().join("go"), cache.path().join("runs"));
+    fs::write(&go, SLOW_GO).unwrap();
+    fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+    let start = || {
+        build_script()
+            .arg("etcd")
+            .env_remove("KUBEBUILDER_ASSETS")
+            .env("PATH", path.path())
+            .env("CRONOFY_OPERATOR_CACHE", cache.path())
+            .env("RUNS", &runs)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let outputs = [start(), start()].map(|child| child.wait_with_output().unwrap());
+    for output in &outputs {
+        let dir = String::from_utf8(output.stdout.clone()).unwrap();
+        let built = Path::new(dir.trim_end()).join("etcd");
+        assert_eq!(fs::read_to_string(&built).unwrap(), "program\n", "{output:?}");
+        let files = fs::read_dir(dir.trim_end()).unwrap().map(|file| file.unwrap().file_name());
+        assert!(!files.into_iter().any(|name| name.to_string_lossy().ends_with(".part")), "{output:?}");
+    }
+    assert_eq!(fs::read_to_string(&runs).unwrap(), "ran\n");
 }
