@@ -1,4 +1,4 @@
-//! One ConfigMap for each subscription: index and events, replaced together.
+//! One `ConfigMap` for each subscription: index and events, replaced together.
 //!
 //! A write is a create where there was nothing, or else an update that names the version it was computed from; Kubernetes
 //! refuses either if somebody was faster. An update sends the whole object, so that nothing stays which does not belong
@@ -26,7 +26,7 @@ const FIELD_MANAGER: &str = "cronofy-operator";
 /// How often an end is tried anew because the output has changed meanwhile.
 const MOST_TRIES: usize = 3;
 
-/// Stores events in ConfigMaps.
+/// Stores events, each subscription's in a `ConfigMap`.
 #[derive(Clone)]
 pub struct ConfigMapStore {
     client: Client,
@@ -46,7 +46,7 @@ impl EventStore for ConfigMapStore {
         }
         let mut version = Version::of(target, &found.metadata);
         version.immutable = found.immutable == Some(true);
-        version.content_hash =
+        version.events_hash =
             found.data.as_ref().and_then(|data| data.get(content::EVENTS)).map(|text| content::sha256(text));
         Ok(match inspect(target, &found) {
             Ok((snapshot, content)) => {
@@ -78,12 +78,12 @@ impl EventStore for ConfigMapStore {
         {
             return Ok(Committed { output, changed: false, written: false, version: version.clone() });
         }
-        let changed = on.and_then(|version| version.content_hash.as_ref()) != Some(&content.content_hash);
-        let (seal, content_hash) = (content.seal.clone(), content.content_hash.clone());
+        let changed = on.and_then(|version| version.events_hash.as_ref()) != Some(&content.hash);
+        let (seal, events_hash) = (content.seal.clone(), content.hash.clone());
         let written = self.replace_by(target, on, content).await?;
         let mut version = Version::of(target, &written.metadata);
         version.seal = Some(seal);
-        version.content_hash = Some(content_hash);
+        version.events_hash = Some(events_hash);
         Ok(Committed { output, changed, written: true, version })
     }
 

@@ -66,19 +66,15 @@ pub(super) struct Content {
     /// How many events there are.
     pub count: usize,
     /// SHA-256 of `events.json`.
-    pub content_hash: String,
+    pub hash: String,
     /// Hash of everything in the index, and by its content hash of the events too.
     pub seal: String,
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events: _, index: _, count, content_hash, seal } = self;
-        f.debug_struct("Content")
-            .field("count", count)
-            .field("content_hash", content_hash)
-            .field("seal", seal)
-            .finish_non_exhaustive()
+        let Self { events: _, index: _, count, hash, seal } = self;
+        f.debug_struct("Content").field("count", count).field("hash", hash).field("seal", seal).finish_non_exhaustive()
     }
 }
 
@@ -88,7 +84,7 @@ impl Content {
         // Destructured without `..`: what a snapshot gains has to be stored.
         let Snapshot { cursor, fingerprint, last_full_sync, complete, swept_through, events: by_id } = snapshot;
         let events = events_json(by_id).map_err(|_| StoreError::Unencodable)?;
-        let content_hash = sha256(&events);
+        let hash = sha256(&events);
         let mut index = Index {
             format_version: FORMAT_VERSION,
             subscription: subscription_uid.to_owned(),
@@ -99,12 +95,12 @@ impl Content {
             last_full_sync: *last_full_sync,
             complete: *complete,
             fingerprint: fingerprint.clone(),
-            content_hash: content_hash.clone(),
+            content_hash: hash.clone(),
             seal: String::new(),
         };
         index.seal = calendar_sync::fingerprint(&index);
         let text = serde_json::to_string_pretty(&index).map_err(|_| StoreError::Unencodable)? + "\n";
-        Ok(Self { events, index: text, count: by_id.len(), content_hash, seal: index.seal })
+        Ok(Self { events, index: text, count: by_id.len(), hash, seal: index.seal })
     }
 
     /// The snapshot that these documents were written from, and themselves.
@@ -145,7 +141,7 @@ impl Content {
             events: self.count,
             slices: 1,
             bytes: self.events.len(),
-            content_hash: self.content_hash.clone(),
+            content_hash: self.hash.clone(),
         }
     }
 }

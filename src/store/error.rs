@@ -5,9 +5,9 @@ use std::time::Duration;
 use calendar_sync::{Failure, Reason, Retry};
 
 /// Between two looks at a name that somebody else holds: only a person can change that, and nothing tells us when.
-const CONFLICT_CHECK: Duration = Duration::from_secs(300);
+const CONFLICT_CHECK: Duration = Duration::from_mins(5);
 /// Between two tries in a namespace that is being deleted: they cannot succeed, but the subscription goes soon.
-const TERMINATING_CHECK: Duration = Duration::from_secs(60);
+const TERMINATING_CHECK: Duration = Duration::from_mins(1);
 
 /// A store did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! An API server of ConfigMaps within the test, under a real client: it keeps versions, checks what writes are
+//! An API server of `ConfigMap` objects within the test, under a real client: it keeps versions, checks what writes are
 //! conditional on, notes every request, and fails the next one as told.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -134,7 +134,7 @@ pub struct Committed {
 /// A store of one of the kinds that the API knows.
 #[derive(Clone)]
 pub enum Store {
-    /// A ConfigMap for each subscription.
+    /// A `ConfigMap` for each subscription.
     ConfigMap(ConfigMapStore),
 }
 

@@ -1,6 +1,7 @@
 //! Whose output it is and where it stands: names, labels and owner references, and what they tell of an object found.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
@@ -192,7 +193,7 @@ fn is_subscription(reference: &OwnerReference) -> bool {
         && reference.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP)
 }
 
-/// A DNS subdomain, as names of ConfigMaps and Secrets are.
+/// Whether it is a DNS subdomain, as the names of most objects are.
 fn is_name(name: &str) -> bool {
     let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     name.len() <= LONGEST_NAME
@@ -219,5 +220,8 @@ fn label_value(name: &str) -> String {
 
 /// Bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        text
+    })
 }

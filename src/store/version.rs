@@ -15,13 +15,13 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 #[derive(Clone, PartialEq)]
 pub struct Version {
     uid: Option<String>,
-    resource_version: Option<String>,
+    revision: Option<String>,
     /// What stands there cannot be updated, only deleted and made anew.
     pub(super) immutable: bool,
     /// Seal of the content, if everything about the output is as it should be: what equals it need not be written.
     pub(super) seal: Option<String>,
     /// Hash of the events, whoever wrote them.
-    pub(super) content_hash: Option<String>,
+    pub(super) events_hash: Option<String>,
     theirs: Theirs,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Version")
             .field("uid", &self.uid)
-            .field("resource_version", &self.resource_version)
+            .field("revision", &self.revision)
             .field("immutable", &self.immutable)
             .field("seal", &self.seal)
             .finish_non_exhaustive()
@@ -59,10 +59,10 @@ impl Version {
         };
         Self {
             uid: metadata.uid.clone(),
-            resource_version: metadata.resource_version.clone(),
+            revision: metadata.resource_version.clone(),
             immutable: false,
             seal: None,
-            content_hash: None,
+            events_hash: None,
             theirs,
         }
     }
@@ -78,7 +78,7 @@ impl Version {
             namespace: Some(target.namespace().to_owned()),
             name: Some(target.name().to_owned()),
             uid: on.and_then(|version| version.uid.clone()),
-            resource_version: on.and_then(|version| version.resource_version.clone()),
+            resource_version: on.and_then(|version| version.revision.clone()),
             labels: Some(labels),
             annotations: Some(theirs.annotations).filter(|annotations| !annotations.is_empty()),
             finalizers: Some(theirs.finalizers).filter(|finalizers| !finalizers.is_empty()),
@@ -89,7 +89,7 @@ impl Version {
 
     /// What a deletion is conditional on: the object that was seen, unchanged.
     pub(super) fn preconditions(&self) -> Preconditions {
-        Preconditions { uid: self.uid.clone(), resource_version: self.resource_version.clone() }
+        Preconditions { uid: self.uid.clone(), resource_version: self.revision.clone() }
     }
 }
 

@@ -38,10 +38,10 @@ const EDITS: &[Edit] = &[
     ("events are huge", Damage::Content, |o| drop(data(o).insert("events.json".to_owned(), "[".repeat(1_000_000)))),
     ("the index is no JSON", Damage::Unreadable, |o| replace(o, "index.json", "{", "")),
     ("the index is nested deeply", Damage::Unreadable, |o| {
-        drop(data(o).insert("index.json".to_owned(), "[".repeat(900_000)))
+        data(o).insert("index.json".to_owned(), "[".repeat(900_000));
     }),
     ("the format is another", Damage::Format, |o| {
-        replace(o, "index.json", "\"formatVersion\": 1", "\"formatVersion\": 9")
+        replace(o, "index.json", "\"formatVersion\": 1", "\"formatVersion\": 9");
     }),
     ("the cursor is moved", Damage::Content, |o| replace(o, "index.json", "2030-05-01T09:58", "2030-05-09T09:58")),
     ("the sweep is moved", Damage::Content, |o| replace(o, "index.json", "2030-11-18", "2031-11-18")),
