@@ -1,0 +1,196 @@
+//! What can go wrong with a store, and what a person or the operator does about it.
+
+use std::time::Duration;
+
+use calendar_sync::{Failure, Reason, Retry};
+
+/// Between two looks at a name that somebody else holds: only a person can change that, and nothing tells us when.
+const CONFLICT_CHECK: Duration = Duration::from_mins(5);
+/// Between two tries in a namespace that is being deleted: they cannot succeed, but the subscription goes soon.
+const TERMINATING_CHECK: Duration = Duration::from_mins(1);
+
+/// A store did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Something else is stored by now than what the caller knew.
+    #[error("the output was changed by somebody else meanwhile: it is read and written again")]
+    HeadMoved,
+    /// The name is taken.
+    #[error("{object} belongs to {owner}: delete it, or set another spec.store.name")]
+    Conflict {
+        /// Kind, namespace and name of what is in the way.
+        object: String,
+        /// Whose it is.
+        owner: String,
+    },
+    /// The events are too large for the store. What was stored before stays.
+    #[error(
+        "the events take {bytes} bytes and do not fit into one {kind} (at most {limit}): copy fewer calendars, a narrower \
+         window or with a lower visibility; the last complete copy stays"
+    )]
+    TooLarge {
+        /// Kind of the output.
+        kind: &'static str,
+        /// Size of the events.
+        bytes: usize,
+        /// The most that fits.
+        limit: usize,
+    },
+    /// A right is missing.
+    #[error(
+        "the operator may not {verb} {resource} in namespace {namespace}: grant its service account the verb \"{verb}\" there"
+    )]
+    Forbidden {
+        /// The verb, as in a Role.
+        verb: &'static str,
+        /// The resource, as in a Role.
+        resource: &'static str,
+        /// Where.
+        namespace: String,
+    },
+    /// A quota of the namespace is used up.
+    #[error(
+        "a ResourceQuota of namespace {namespace} leaves no room for the output: raise it, or remove what is not needed"
+    )]
+    QuotaExceeded {
+        /// Where.
+        namespace: String,
+    },
+    /// The namespace is being deleted or does not exist: nothing can be created in it.
+    #[error("namespace {namespace} is being deleted: nothing can be written there any more")]
+    NamespaceTerminating {
+        /// Which.
+        namespace: String,
+    },
+    /// The output is being deleted, but somebody's finalizer holds it.
+    #[error(
+        "{object} is being deleted and waits for its finalizers ({finalizers}): let their owner finish, or remove them"
+    )]
+    BeingDeleted {
+        /// Kind, namespace and name.
+        object: String,
+        /// What it waits for.
+        finalizers: String,
+    },
+    /// The API server refuses the object.
+    #[error("the API server does not {verb} the output ({code} {reason}): {by}")]
+    Refused {
+        /// The verb.
+        verb: &'static str,
+        /// HTTP status.
+        code: u16,
+        /// The API server's word for it.
+        reason: String,
+        /// Who or what refuses, and what to look at.
+        by: String,
+    },
+    /// The API server cannot at the moment. A write may have been done nevertheless.
+    #[error("the API server cannot {verb} the output at the moment ({code}): it is tried again")]
+    Unavailable {
+        /// The verb.
+        verb: &'static str,
+        /// HTTP status.
+        code: u16,
+    },
+    /// No answer within the limit. A write may have been done nevertheless.
+    #[error("the API server did not {verb} the output within {} s: it is tried again", .limit.as_secs_f32())]
+    TimedOut {
+        /// The verb.
+        verb: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// No connection, or one that broke. A write may have been done nevertheless.
+    #[error("the API server cannot be reached to {verb} the output ({cause}): it is tried again")]
+    Unreachable {
+        /// The verb.
+        verb: &'static str,
+        /// What the connection says.
+        cause: String,
+    },
+    /// The answer is not what the API documents.
+    #[error("the answer of the API server cannot be read: it is tried again; look for a proxy in between")]
+    Unreadable,
+    /// The events cannot be written as JSON.
+    #[error("the events cannot be written as JSON: please report this")]
+    Unencodable,
+}
+
+/// A kind of output that this version does not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this version does not write outputs of kind {kind}: set spec.store.type to ConfigMap")]
+pub struct Unsupported {
+    /// The kind.
+    pub kind: &'static str,
+}
+
+impl Unsupported {
+    /// The same for the engine.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        Failure { reason: Reason::NotSupported, message: self.to_string(), retry: Retry::Never }
+    }
+}
+
+impl StoreError {
+    /// One word for the cause; stable, for metrics.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::HeadMoved => "HeadMoved",
+            Self::Conflict { .. } => "Conflict",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::QuotaExceeded { .. } => "QuotaExceeded",
+            Self::NamespaceTerminating { .. } => "NamespaceTerminating",
+            Self::BeingDeleted { .. } => "BeingDeleted",
+            Self::Refused { .. } => "Refused",
+            Self::Unavailable { .. } => "Unavailable",
+            Self::TimedOut { .. } => "TimedOut",
+            Self::Unreachable { .. } => "Unreachable",
+            Self::Unreadable => "Unreadable",
+            Self::Unencodable => "Unencodable",
+        }
+    }
+
+    /// When to try again. Never is no answer here: calendars shrink, rights are granted, and nothing tells us.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Conflict { .. } => Retry::After(CONFLICT_CHECK),
+            Self::NamespaceTerminating { .. } => Retry::After(TERMINATING_CHECK),
+            Self::HeadMoved
+            | Self::TooLarge { .. }
+            | Self::Forbidden { .. }
+            | Self::QuotaExceeded { .. }
+            | Self::BeingDeleted { .. }
+            | Self::Refused { .. }
+            | Self::Unavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Unreadable
+            | Self::Unencodable => Retry::Backoff,
+        }
+    }
+
+    /// The same for the engine, with the error's text as the message.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let reason = match self {
+            Self::Conflict { .. } => Reason::Conflict,
+            Self::TooLarge { .. } => Reason::TooLarge,
+            Self::HeadMoved
+            | Self::Forbidden { .. }
+            | Self::QuotaExceeded { .. }
+            | Self::NamespaceTerminating { .. }
+            | Self::BeingDeleted { .. }
+            | Self::Refused { .. }
+            | Self::Unavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Unreadable
+            | Self::Unencodable => Reason::StoreUnavailable,
+        };
+        Failure { reason, message: self.to_string(), retry: self.retry() }
+    }
+}

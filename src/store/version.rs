@@ -1,0 +1,104 @@
+//! The version of an object in Kubernetes, with all that the next write must not lose or write twice.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{ObjectMeta, Preconditions};
+
+use super::Target;
+
+/// Where `kubectl apply` notes what it applied: a copy of the content that would outlive the content.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What a commit is conditional on. Comes from a head or a commit and is of use only for the same output.
+#[derive(Clone, PartialEq)]
+pub struct Version {
+    uid: Option<String>,
+    revision: Option<String>,
+    /// What stands there cannot be updated, only deleted and made anew.
+    pub(super) immutable: bool,
+    /// Seal of the content, if everything about the output is as it should be: what equals it need not be written.
+    pub(super) seal: Option<String>,
+    /// Hash of the events, whoever wrote them.
+    pub(super) events_hash: Option<String>,
+    theirs: Theirs,
+}
+
+/// Metadata that others have put on the output. They stay.
+#[derive(Clone, Default, PartialEq)]
+struct Theirs {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    finalizers: Vec<String>,
+    /// Owners that do not control it.
+    owner_references: Vec<OwnerReference>,
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version")
+            .field("uid", &self.uid)
+            .field("revision", &self.revision)
+            .field("immutable", &self.immutable)
+            .field("seal", &self.seal)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Version {
+    /// The version of an object that stands there for `target`.
+    pub(super) fn of(target: &Target, metadata: &ObjectMeta) -> Self {
+        let ours = target.labels();
+        let others = |reference: &&OwnerReference| !target.is_meant_by(reference);
+        let theirs = Theirs {
+            labels: without(metadata.labels.as_ref(), |key| ours.contains_key(key)),
+            annotations: without(metadata.annotations.as_ref(), |key| key == LAST_APPLIED),
+            finalizers: metadata.finalizers.clone().unwrap_or_default(),
+            owner_references: metadata.owner_references.iter().flatten().filter(others).cloned().collect(),
+        };
+        Self {
+            uid: metadata.uid.clone(),
+            revision: metadata.resource_version.clone(),
+            immutable: false,
+            seal: None,
+            events_hash: None,
+            theirs,
+        }
+    }
+
+    /// Metadata for an object that replaces this one, or for the first one.
+    pub(super) fn next_metadata(on: Option<&Self>, target: &Target) -> ObjectMeta {
+        let theirs = on.map(|version| version.theirs.clone()).unwrap_or_default();
+        let mut labels = theirs.labels;
+        labels.extend(target.labels());
+        let mut owner_references = theirs.owner_references;
+        owner_references.extend(target.owner_reference());
+        ObjectMeta {
+            namespace: Some(target.namespace().to_owned()),
+            name: Some(target.name().to_owned()),
+            uid: on.and_then(|version| version.uid.clone()),
+            resource_version: on.and_then(|version| version.revision.clone()),
+            labels: Some(labels),
+            annotations: Some(theirs.annotations).filter(|annotations| !annotations.is_empty()),
+            finalizers: Some(theirs.finalizers).filter(|finalizers| !finalizers.is_empty()),
+            owner_references: Some(owner_references).filter(|references| !references.is_empty()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// What a deletion is conditional on: the object that was seen, unchanged.
+    pub(super) fn preconditions(&self) -> Preconditions {
+        Preconditions { uid: self.uid.clone(), resource_version: self.revision.clone() }
+    }
+}
+
+/// Whether a copy of the content stands in an annotation.
+pub(super) fn is_copied_in(metadata: &ObjectMeta) -> bool {
+    metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(LAST_APPLIED))
+}
+
+fn without(map: Option<&BTreeMap<String, String>>, left_out: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let entries = map.into_iter().flatten().filter(|(key, _)| !left_out(key));
+    entries.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
