@@ -149,3 +149,51 @@ impl Driver<'_> {
             Err(error) => Outcome::Failed(error.failure()),
         }
     }
+
+    async fn commit(&self, pass: &mut Pass, snapshot: &Snapshot) -> Outcome {
+        let Some(head) = &pass.head else { return Outcome::HeadMoved };
+        match self.store.commit(&self.target, head.version.as_ref(), snapshot).await {
+            Ok(Committed { output, changed, written, version }) => {
+                self.context.remember(&self.desired.uid, |remembered| {
+                    remembered.output_version = Some(version.resource_version().to_owned());
+                });
+                self.context.metrics.events_skipped(SkipReason::Undecodable, pass.skipped);
+                if written {
+                    self.context.metrics.store_write(StoreType::ConfigMap, StoredPart::Index, output.bytes);
+                }
+                if let Some(received) = pass.observed.mark.received.filter(|_| pass.observed.mark.pending()) {
+                    let elapsed = Timestamp::now().duration_since(received);
+                    self.context.metrics.notification_to_stored(elapsed.unsigned_abs());
+                }
+                pass.head = Some(Head { version: Some(version), ..Head::default() });
+                Outcome::Committed { output, changed }
+            }
+            Err(StoreError::HeadMoved) => Outcome::HeadMoved,
+            Err(error) => Outcome::Failed(error.failure()),
+        }
+    }
+
+    async fn read(&self, pass: &mut Pass, request: &EventsRequest) -> Outcome {
+        let answer = if request.page == 0 {
+            pass.skipped = 0;
+            let query = match translate::query(request, &self.desired.time_zone) {
+                Ok(query) => query,
+                Err(error) => return Outcome::Failed(failure::time_zone(&error)),
+            };
+            self.call(pass, async |client, token| client.events(token, &query).await).await
+        } else {
+            let Some(page) = pass.page.take() else { return Outcome::NotFound };
+            self.call(pass, async |client, token| client.next_page(token, &page).await).await
+        };
+        match answer {
+            Ok(Answer { value, date }) => {
+                let more = value.next.is_some();
+                pass.page = value.next;
+                pass.skipped += value.skipped;
+                let events = value.events.into_iter().filter_map(translate::event).collect();
+                Outcome::Page { events, more, server_time: date }
+            }
+            Err(outcome) => outcome,
+        }
+    }
+}

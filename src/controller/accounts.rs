@@ -1,0 +1,208 @@
+//! Access tokens: one state per account, shared by its subscriptions, in memory only. One refresh at a time; a refresh token
+//! that Cronofy returns is stored before the access token that came with it is used.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cronofy::secrecy::{ExposeSecret as _, SecretString};
+use cronofy::{Answer, Credentials, Token};
+use kube::Client;
+use tokio::time::Instant;
+
+use super::budget::{Budget, Lane};
+use super::context::ApplicationKey;
+use super::secrets::{self, SecretKey, StoredToken};
+
+/// How long an access token is taken for valid if Cronofy does not say; the shortest that it documents.
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(1800);
+/// How long before its end a token is not used any more, at most.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Whose tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Grant {
+    /// Of which application.
+    pub application: ApplicationKey,
+    /// The Secret with its credentials.
+    pub credentials: SecretKey,
+    /// Address of the API: another one is another account.
+    pub api: String,
+    /// Which account.
+    pub account: AccountKey,
+}
+
+/// Which account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AccountKey {
+    /// The one whose refresh token is in this Secret.
+    Secret(SecretKey),
+    /// An application calendar.
+    ApplicationCalendar(String),
+}
+
+impl Grant {
+    /// A key for fairness among accounts.
+    #[must_use]
+    pub fn account_key(&self) -> String {
+        match &self.account {
+            AccountKey::Secret(secret) => secret.to_string(),
+            AccountKey::ApplicationCalendar(id) => id.clone(),
+        }
+    }
+}
+
+/// The Secrets of a grant, as just read.
+#[derive(Clone, Debug)]
+pub struct Look {
+    credentials: Credentials,
+    stored: Option<StoredToken>,
+    /// Changes whenever one of the Secrets does.
+    pub version: String,
+}
+
+/// Why there is no access token.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The Secrets.
+    #[error(transparent)]
+    Secret(#[from] secrets::Error),
+    /// Cronofy.
+    #[error(transparent)]
+    Cronofy(#[from] cronofy::Error),
+}
+
+/// The token states of all accounts.
+pub struct Accounts {
+    client: Client,
+    states: Mutex<HashMap<Grant, Arc<State>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Held while a token is refreshed.
+    refreshing: tokio::sync::Mutex<Unstored>,
+    access: Mutex<Option<Access>>,
+}
+
+/// A refresh token that Cronofy returned and that could not be stored yet, in place of the one it replaces.
+#[derive(Default)]
+struct Unstored(Option<(SecretString, SecretString)>);
+
+#[derive(Clone)]
+struct Access {
+    token: SecretString,
+    until: Instant,
+}
+
+impl Accounts {
+    /// No tokens yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client, states: Mutex::default() }
+    }
+
+    /// A valid access token, if one is at hand.
+    #[must_use]
+    pub fn cached(&self, grant: &Grant) -> Option<SecretString> {
+        let state = self.states.lock().unwrap_or_else(PoisonError::into_inner).get(grant).cloned()?;
+        state.valid()
+    }
+
+    /// Reads the Secrets of a grant.
+    ///
+    /// # Errors
+    /// Names the Secret, the key and the remedy.
+    pub async fn look(&self, grant: &Grant) -> Result<Look, secrets::Error> {
+        let (credentials, mut version) = secrets::credentials(&self.client, &grant.credentials).await?;
+        let stored = match &grant.account {
+            AccountKey::Secret(key) => {
+                let stored = secrets::refresh_token(&self.client, key).await?;
+                version = format!("{version}/{}", stored.version);
+                Some(stored)
+            }
+            AccountKey::ApplicationCalendar(_) => None,
+        };
+        Ok(Look { credentials, stored, version })
+    }
+
+    /// Gets an access token: the one at hand, or a new one from Cronofy. Those who ask at the same time share one request.
+    ///
+    /// # Errors
+    /// If a Secret or Cronofy refuses. A returned refresh token that could not be stored is kept and stored first next time.
+    pub async fn refresh(
+        &self,
+        grant: &Grant,
+        cronofy: &cronofy::Client,
+        budget: &Budget,
+        lane: Lane,
+    ) -> Result<SecretString, Error> {
+        let state = self.states.lock().unwrap_or_else(PoisonError::into_inner).entry(grant.clone()).or_default().clone();
+        let mut unstored = state.refreshing.lock().await;
+        if let Some(token) = state.valid() {
+            return Ok(token); // somebody else was faster
+        }
+        let mut look = self.look(grant).await?;
+        self.store_left_over(&mut look, &mut unstored).await?;
+        budget.acquire(lane, &grant.account_key()).await;
+        let asked = Instant::now();
+        let answer: Answer<Token> = match (&grant.account, &look.stored) {
+            (AccountKey::ApplicationCalendar(id), _) => cronofy.application_calendar(&look.credentials, id).await?,
+            (AccountKey::Secret(_), Some(stored)) => cronofy.refresh_token(&look.credentials, &stored.token).await?,
+            (AccountKey::Secret(key), None) => return Err(secrets::Error::NotFound(key.clone()).into()),
+        };
+        let token = answer.value;
+        if let (Some(stored), Some(returned)) = (&look.stored, token.refresh_token)
+            && returned.expose_secret() != stored.token.expose_secret()
+        {
+            // Whether the old one stays valid is not documented: the new one must not be lost.
+            unstored.0 = Some((stored.token.clone(), returned));
+            self.store_left_over(&mut look, &mut unstored).await?;
+        }
+        let lifetime = token.expires_in.unwrap_or(ASSUMED_LIFETIME);
+        let access = Access { token: token.access_token, until: asked + lifetime.saturating_sub(MARGIN.min(lifetime / 10)) };
+        let token = access.token.clone();
+        *state.access.lock().unwrap_or_else(PoisonError::into_inner) = Some(access);
+        Ok(token)
+    }
+
+    /// Drops an access token that Cronofy refused, unless a newer one is at hand.
+    pub fn invalidate(&self, grant: &Grant, token: &SecretString) {
+        let Some(state) = self.states.lock().unwrap_or_else(PoisonError::into_inner).get(grant).cloned() else { return };
+        let mut access = state.access.lock().unwrap_or_else(PoisonError::into_inner);
+        if access.as_ref().is_some_and(|access| access.token.expose_secret() == token.expose_secret()) {
+            *access = None;
+        }
+    }
+
+    /// Stores what could not be stored before. A token that a person has stored meanwhile counts more.
+    async fn store_left_over(&self, look: &mut Look, unstored: &mut Unstored) -> Result<(), Error> {
+        let (Some(stored), Some((replaces, returned))) = (&mut look.stored, unstored.0.clone()) else { return Ok(()) };
+        if stored.token.expose_secret() != replaces.expose_secret() {
+            unstored.0 = None;
+            return Ok(());
+        }
+        let version = match secrets::store_refresh_token(&self.client, stored, &returned).await {
+            Err(secrets::Error::Changed(key)) => {
+                *stored = secrets::refresh_token(&self.client, &key).await?;
+                if stored.token.expose_secret() != replaces.expose_secret() {
+                    unstored.0 = None;
+                    return Ok(());
+                }
+                secrets::store_refresh_token(&self.client, stored, &returned).await?
+            }
+            other => other?,
+        };
+        unstored.0 = None;
+        stored.version = version;
+        stored.token = returned;
+        Ok(())
+    }
+}
+
+impl State {
+    fn valid(&self) -> Option<SecretString> {
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        access.as_ref().filter(|access| Instant::now() < access.until).map(|access| access.token.clone())
+    }
+}

@@ -1,0 +1,296 @@
+//! One request budget per application. Two buckets (a second, a minute) decide when the next request may go; three lanes and,
+//! within each, the accounts in turn decide whose it is.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::context::ApplicationKey;
+
+/// Whose request goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Of a subscription that has no copy yet.
+    New,
+    /// Asked for by a notification.
+    Notified,
+    /// The regular work.
+    Sweep,
+}
+
+const LANES: usize = 3;
+
+/// What an application may ask of Cronofy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests in a second.
+    pub per_second: u32,
+    /// Requests in a minute.
+    pub per_minute: u32,
+}
+
+/// The wait after a 429 without `Retry-After`, doubled with each in a row.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait after a 429, whatever Cronofy asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// The budget of one application.
+#[derive(Debug)]
+pub struct Budget {
+    state: Mutex<State>,
+    /// Wakes one who waits, to watch the clock or to look again.
+    handed_over: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    /// When the last requests went, at most as many as a minute allows.
+    sent: VecDeque<Instant>,
+    paused_until: Option<Instant>,
+    refusals: u32,
+    lanes: [Queue; LANES],
+    /// Somebody waits for the next place in time.
+    driven: bool,
+}
+
+/// Waiting requests of one lane: accounts in turn, within an account in order.
+#[derive(Debug, Default)]
+struct Queue {
+    turns: VecDeque<String>,
+    waiting: HashMap<String, VecDeque<oneshot::Sender<()>>>,
+}
+
+impl Queue {
+    fn push(&mut self, account: &str, waiter: oneshot::Sender<()>) {
+        let waiting = self.waiting.entry(account.to_owned()).or_default();
+        if waiting.is_empty() {
+            self.turns.push_back(account.to_owned());
+        }
+        waiting.push_back(waiter);
+    }
+
+    /// The next one that still waits.
+    fn pop(&mut self) -> Option<oneshot::Sender<()>> {
+        while let Some(account) = self.turns.pop_front() {
+            let Some(waiting) = self.waiting.get_mut(&account) else { continue };
+            let next = loop {
+                match waiting.pop_front() {
+                    Some(waiter) if waiter.is_closed() => {} // its request was given up
+                    other => break other,
+                }
+            };
+            if waiting.is_empty() {
+                self.waiting.remove(&account);
+            } else {
+                self.turns.push_back(account);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl State {
+    /// When the next request may go; at once if that is not after `now`.
+    fn next_place(&mut self, now: Instant) -> Instant {
+        while self.sent.front().is_some_and(|sent| now.saturating_duration_since(*sent) >= MINUTE) {
+            self.sent.pop_front();
+        }
+        let after = |count: u32, window: Duration| {
+            let nth_last = self.sent.len().checked_sub(usize::try_from(count).unwrap_or(usize::MAX))?;
+            self.sent.get(nth_last).map(|sent| *sent + window)
+        };
+        let places = [after(self.limits.per_second, SECOND), after(self.limits.per_minute, MINUTE), self.paused_until];
+        places.into_iter().flatten().max().unwrap_or(now).max(now)
+    }
+
+    /// Lets as many go as may go now.
+    fn grant(&mut self, now: Instant) {
+        while self.next_place(now) <= now {
+            let Some(waiter) = self.lanes.iter_mut().find_map(Queue::pop) else { return };
+            if waiter.send(()).is_ok() {
+                self.sent.push_back(now);
+            }
+        }
+    }
+}
+
+impl Budget {
+    /// A full budget.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let state = State {
+            limits,
+            sent: VecDeque::new(),
+            paused_until: None,
+            refusals: 0,
+            lanes: Default::default(),
+            driven: false,
+        };
+        Self { state: Mutex::new(state), handed_over: Notify::new() }
+    }
+
+    /// Changes the limits; requests that went before still count.
+    pub fn set_limits(&self, limits: Limits) {
+        self.state().limits = limits;
+        self.handed_over.notify_one();
+    }
+
+    /// Waits for a place. Gives how long that took. A caller that stops waiting takes nobody's place.
+    pub async fn acquire(&self, lane: Lane, account: &str) -> Duration {
+        let begun = Instant::now();
+        let (waiter, mut granted) = oneshot::channel();
+        if let Some(queue) = self.state().lanes.get_mut(lane as usize) {
+            queue.push(account, waiter);
+        }
+        loop {
+            let next = {
+                let (mut state, now) = (self.state(), Instant::now());
+                state.grant(now);
+                state.next_place(now)
+            };
+            // One of those who wait watches the clock for all.
+            let watching = Watching::begin(self);
+            let other = async {
+                if watching.is_some() { tokio::time::sleep_until(next).await } else { self.handed_over.notified().await }
+            };
+            tokio::select! {
+                biased;
+                _ = &mut granted => return begun.elapsed(),
+                () = other => {}
+            }
+        }
+    }
+
+    /// Cronofy refused with 429: nothing goes for a while, which is as long as it asks for.
+    pub fn slow_down(&self, retry_after: Option<Duration>) {
+        let mut state = self.state();
+        let growing = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(state.refusals));
+        let pause = retry_after.unwrap_or_else(|| growing.mul_f64(0.5 + fastrand::f64() / 2.0)).min(LONGEST_PAUSE);
+        let until = Instant::now() + pause;
+        state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
+        state.refusals = state.refusals.saturating_add(1);
+    }
+
+    /// Cronofy answered.
+    pub fn answered(&self) {
+        self.state().refusals = 0;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The role of watching the clock; handed over when dropped.
+struct Watching<'a>(&'a Budget);
+
+impl<'a> Watching<'a> {
+    fn begin(budget: &'a Budget) -> Option<Self> {
+        let mut state = budget.state();
+        (!std::mem::replace(&mut state.driven, true)).then_some(Self(budget))
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.state().driven = false;
+        self.0.handed_over.notify_one();
+    }
+}
+
+/// The budgets of all applications.
+#[derive(Debug, Default)]
+pub struct Budgets(Mutex<HashMap<ApplicationKey, Arc<Budget>>>);
+
+impl Budgets {
+    /// The budget of an application, with these limits.
+    #[must_use]
+    pub fn of(&self, application: &ApplicationKey, limits: Limits) -> Arc<Budget> {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = budgets.entry(application.clone()).or_insert_with(|| Arc::new(Budget::new(limits)));
+        if budget.state().limits != limits {
+            budget.set_limits(limits);
+        }
+        budget.clone()
+    }
+
+    /// Forgets an application that is gone.
+    pub fn forget(&self, application: &ApplicationKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(application);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { per_second: 5, per_minute: 20 };
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_ever_holds_more_than_its_limit() {
+        let budget = Arc::new(Budget::new(LIMITS));
+        let start = Instant::now();
+        let mut sent = Vec::new();
+        for _ in 0..70 {
+            budget.acquire(Lane::Sweep, "a").await;
+            sent.push(start.elapsed());
+        }
+        for (index, first) in sent.iter().enumerate() {
+            let within = |window: Duration| sent[index..].iter().take_while(|time| **time < *first + window).count();
+            assert!(within(SECOND) <= 5 && within(MINUTE) <= 20, "{sent:?}");
+        }
+        assert!(sent[19] <= Duration::from_secs(4), "what is free is not held back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_subscription_goes_before_those_that_wait_in_lower_lanes() {
+        let budget = Arc::new(Budget::new(Limits { per_second: 1, per_minute: 1_000 }));
+        budget.acquire(Lane::Sweep, "first").await;
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let waiting = |lane, account: &'static str| {
+            let (budget, order) = (budget.clone(), order.clone());
+            async move {
+                budget.acquire(lane, account).await;
+                order.lock().unwrap().push(account);
+            }
+        };
+        tokio::join!(
+            waiting(Lane::Sweep, "sweep"),
+            waiting(Lane::Notified, "busy"),
+            waiting(Lane::Notified, "busy"),
+            waiting(Lane::Notified, "quiet"),
+            waiting(Lane::New, "new"),
+        );
+        assert_eq!(*order.lock().unwrap(), ["new", "busy", "quiet", "busy", "sweep"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_gives_up_takes_no_place_and_stops_nobody() {
+        let budget = Arc::new(Budget::new(Limits { per_second: 1, per_minute: 1_000 }));
+        budget.acquire(Lane::New, "a").await;
+        let given_up = tokio::time::timeout(Duration::from_millis(10), budget.acquire(Lane::New, "b")).await;
+        assert!(given_up.is_err());
+        assert!(budget.acquire(Lane::Sweep, "c").await <= SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_stops_the_whole_application_for_as_long_as_asked() {
+        let budget = Budget::new(LIMITS);
+        budget.slow_down(Some(Duration::from_secs(7)));
+        assert_eq!(budget.acquire(Lane::New, "a").await, Duration::from_secs(7));
+        budget.slow_down(None);
+        assert!(budget.acquire(Lane::New, "a").await > Duration::ZERO);
+        budget.answered();
+        assert_eq!(budget.acquire(Lane::New, "a").await, Duration::ZERO);
+    }
+}

@@ -1,0 +1,309 @@
+//! Drives the engine against Cronofy and Kubernetes.
+//!
+//! Every replica runs [`run`], so that each has the caches its webhook looks up in; only the lease holder's reconciles act.
+//! Data pass [`watches`] → `reconcile` here → [`subscription`] or [`application`], which share a [`context`].
+
+pub mod accounts;
+pub mod application;
+pub mod backoff;
+pub mod budget;
+pub mod context;
+pub mod events;
+pub mod failure;
+pub mod leader;
+pub mod subscription;
+pub mod watches;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, Stream, StreamExt as _};
+use futures::{FutureExt as _, future};
+use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::ResourceExt as _;
+use kube::runtime::controller::{self, Action};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, WatchStreamExt as _, watcher};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+use self::context::{ApplicationKey, Context};
+use self::subscription::Error;
+use self::watches::{GuardedApplication, GuardedSubscription, Scope};
+use crate::admin::Component;
+use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
+use crate::webhook::Routes;
+
+/// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
+pub const RECONCILE_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// Triggers of one object within this time are one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(5);
+
+/// Runs both controllers over all scopes until `stop`. Ends early only if a stream ends, which is a defect.
+pub async fn run(
+    context: Arc<Context>,
+    server: &Info,
+    scopes: &[Scope],
+    routes: &Routes,
+    caches: &Component,
+    stop: watch::Receiver<bool>,
+) {
+    let listing = watches::listing(server);
+    let mut synced = Vec::new();
+    let (mut application_stores, mut subscription_controllers) = (Vec::new(), Vec::new());
+    let mut application_controllers = Vec::new();
+    for scope in scopes {
+        let (store, stream) = {
+            let context = context.clone();
+            let metrics = context.metrics.clone();
+            let client = context.client.clone();
+            let seen = move |event: &watcher::Event<GuardedApplication>| {
+                if let watcher::Event::Delete(object) = event {
+                    context.application_changed(key_of(object));
+                }
+            };
+            watches::applications(&client, scope, listing.clone(), &metrics, seen)
+        };
+        synced.push(ready(store.clone()).boxed());
+        application_stores.push(store.clone());
+        application_controllers.push(applications(context.clone(), store, stream, stop.clone()).boxed());
+
+        let feed = routes.feed();
+        let seen = {
+            let context = context.clone();
+            move |event: &watcher::Event<GuardedSubscription>| {
+                feed.event(event);
+                if let watcher::Event::Delete(object) = event {
+                    context.forget(&object.uid().unwrap_or_default());
+                }
+            }
+        };
+        let (store, stream) =
+            watches::subscriptions(&context.client, scope, listing.clone(), &context.metrics, seen);
+        synced.push(ready(store.clone()).boxed());
+        let outputs = watches::outputs(&context, scope, listing.clone());
+        subscription_controllers.push(subscriptions(context.clone(), store, stream, outputs, stop.clone()).boxed());
+    }
+    context.set_applications(application_stores);
+    context.metrics.max_concurrent_reconciles(Name::Subscription, context.options.concurrency);
+    let caches_synced = async {
+        future::join_all(synced).await;
+        caches.ready(true);
+        future::pending::<()>().await;
+    };
+    let controllers = future::join(future::join_all(subscription_controllers), future::join_all(application_controllers));
+    tokio::select! {
+        _ = controllers => {}
+        () = caches_synced => {}
+    }
+}
+
+async fn ready<K>(store: Store<K>)
+where
+    K: kube::runtime::reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    // An error means that the writer is gone, which ends the whole run anyway.
+    let _gone = store.wait_until_ready().await;
+}
+
+fn key_of(object: &GuardedApplication) -> ApplicationKey {
+    ApplicationKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+/// The controller of subscriptions in one scope.
+async fn subscriptions(
+    context: Arc<Context>,
+    store: Store<GuardedSubscription>,
+    due: impl Stream<Item = Result<GuardedSubscription, watcher::Error>> + Send + 'static,
+    outputs: impl Stream<Item = Result<watches::Output, watcher::Error>> + Send + 'static,
+    stop: watch::Receiver<bool>,
+) {
+    let queue = context.metrics.queue(Name::Subscription);
+    let noted = queue.clone();
+    let due = due.inspect(move |object| {
+        if let Ok(object) = object {
+            noted.queued(&object.uid().unwrap_or_default());
+        }
+    });
+    let referring = referring(&context, store.clone());
+    Controller::for_stream(due, store)
+        .with_config(controller::Config::default().concurrency(context.options.concurrency).debounce(DEBOUNCE))
+        .owns_stream(outputs)
+        .reconcile_on(referring)
+        .reconcile_all_on(elected(context.leading.clone()))
+        .graceful_shutdown_on(stopped(stop))
+        .run(
+            move |object, context| reconcile_subscription(object, context, queue.clone()),
+            |object, error, context| retry(&object.uid().unwrap_or_default(), error, &context),
+            context,
+        )
+        .for_each(noted_result("subscription"))
+        .await;
+}
+
+/// The controller of applications in one scope.
+async fn applications(
+    context: Arc<Context>,
+    store: Store<GuardedApplication>,
+    due: impl Stream<Item = Result<GuardedApplication, watcher::Error>> + Send + 'static,
+    stop: watch::Receiver<bool>,
+) {
+    let queue = context.metrics.queue(Name::Application);
+    Controller::for_stream(due, store)
+        .with_config(controller::Config::default().concurrency(4).debounce(DEBOUNCE))
+        .reconcile_all_on(elected(context.leading.clone()))
+        .graceful_shutdown_on(stopped(stop))
+        .run(
+            move |object, context| reconcile_application(object, context, queue.clone()),
+            |object, error, context| retry(&object.uid().unwrap_or_default(), error, &context),
+            context,
+        )
+        .for_each(noted_result("application"))
+        .await;
+}
+
+/// Subscriptions of applications that changed. Who lags behind looks at all of them.
+fn referring(
+    context: &Arc<Context>,
+    store: Store<GuardedSubscription>,
+) -> impl Stream<Item = ObjectRef<GuardedSubscription>> + Send + 'static {
+    stream::unfold(context.changed_applications(), |mut changed| async move {
+        match changed.recv().await {
+            Ok(key) => Some((Some(key), changed)),
+            Err(RecvError::Lagged(_)) => Some((None, changed)),
+            Err(RecvError::Closed) => None,
+        }
+    })
+    .flat_map(move |changed| {
+        let refers = |object: &GuardedSubscription| match (&object.0, &changed) {
+            (Ok(subscription), Some(key)) => ApplicationKey::of(subscription) == *key,
+            (Ok(_), None) => true,
+            (Err(_), _) => false,
+        };
+        let found = store.state().into_iter().filter(|object| refers(object));
+        stream::iter(found.map(|object| ObjectRef::from_obj(object.as_ref())).collect::<Vec<_>>())
+    })
+}
+
+/// Fires when this replica becomes the leader: the edge, since a level would fire without end.
+fn elected(leading: watch::Receiver<bool>) -> impl Stream<Item = ()> + Send + 'static {
+    stream::unfold(leading, |mut leading| async move {
+        loop {
+            leading.changed().await.ok()?;
+            if *leading.borrow_and_update() {
+                return Some(((), leading));
+            }
+        }
+    })
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that whoever could stop us is gone: stop.
+    let _ = stop.wait_for(|stopping| *stopping).await;
+}
+
+async fn reconcile_subscription(
+    object: Arc<GuardedSubscription>,
+    context: Arc<Context>,
+    queue: Queue,
+) -> Result<Action, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let running = queue.started(&uid);
+    if !*context.leading.borrow() {
+        return Ok(Action::await_change());
+    }
+    let steps = async {
+        match &object.0 {
+            Ok(subscription) => subscription::reconcile(subscription, &context).await,
+            Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
+        }
+    };
+    let result = bounded(steps).await;
+    if result.is_ok() {
+        context.backoff.reset(&uid);
+    }
+    finish(running, &result);
+    result
+}
+
+async fn reconcile_application(
+    object: Arc<GuardedApplication>,
+    context: Arc<Context>,
+    queue: Queue,
+) -> Result<Action, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let running = queue.started(&uid);
+    if !*context.leading.borrow() {
+        return Ok(Action::await_change());
+    }
+    let steps = async {
+        match &object.0 {
+            Ok(application) => application::reconcile(application, &context).await,
+            Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
+        }
+    };
+    let result = bounded(steps).await;
+    if result.is_ok() {
+        context.backoff.reset(&uid);
+    }
+    finish(running, &result);
+    result
+}
+
+/// Runs a reconcile within its limit. A panic that left here would end the controller, and with it every subscription.
+async fn bounded(steps: impl Future<Output = Result<Action, Error>>) -> Result<Action, Error> {
+    match tokio::time::timeout(RECONCILE_LIMIT, AssertUnwindSafe(steps).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_panic)) => Err(Error::Panicked),
+        Err(_elapsed) => Err(Error::TimedOut(RECONCILE_LIMIT)),
+    }
+}
+
+fn finish(running: Running, result: &Result<Action, Error>) {
+    running.finish(match result {
+        Ok(action) if *action == Action::await_change() => ReconcileOutcome::Success,
+        Ok(_) => ReconcileOutcome::RequeueAfter,
+        Err(Error::Undecodable(_)) => ReconcileOutcome::TerminalError,
+        Err(Error::Panicked) => ReconcileOutcome::Panic,
+        Err(Error::TimedOut(_)) => ReconcileOutcome::Timeout,
+        Err(_) => ReconcileOutcome::Error,
+    });
+}
+
+/// When a failed reconcile is tried again.
+fn retry(uid: &str, error: &Error, context: &Context) -> Action {
+    match error {
+        Error::Undecodable(_) => Action::await_change(), // an edit brings it back
+        // Nothing failed: what was decided is out of date.
+        Error::Changed => Action::requeue(Duration::from_millis(50)),
+        Error::Call(_) | Error::TimedOut(_) | Error::Panicked | Error::Endless => {
+            Action::requeue(context.backoff.next(uid))
+        }
+    }
+}
+
+fn noted_result<K: kube::runtime::reflector::Lookup, Q>(
+    kind: &'static str,
+) -> impl FnMut(Result<(ObjectRef<K>, Action), controller::Error<Error, Q>>) -> future::Ready<()>
+where
+    K::DynamicType: std::fmt::Debug,
+    Q: std::error::Error + 'static,
+{
+    move |result| {
+        match result {
+            // A trigger for an object that is gone meanwhile is nothing to tell.
+            Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
+            Err(controller::Error::ReconcilerFailed(Error::Changed, _)) => {}
+            Err(controller::Error::ReconcilerFailed(error, object)) => {
+                tracing::warn!(
+                    kind, namespace = object.namespace, name = object.name,
+                    category = error.category(), error = %error, "reconcile failed, it is tried again"
+                );
+            }
+            Err(error) => tracing::warn!(kind, error = %error, "a trigger failed"),
+        }
+        future::ready(())
+    }
+}

@@ -1,0 +1,158 @@
+//! The operator as a child process: as users run it, so that it can be stopped and killed as pods are.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use testenv::eventually;
+
+/// How long a test waits for anything before it gives up. Nothing is asserted about how long it took.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How an operator is started.
+#[derive(Clone, Debug)]
+pub struct OperatorOptions {
+    pub kubeconfig: PathBuf,
+    pub namespaces: Vec<String>,
+    pub lease_namespace: String,
+    /// Base URL that Cronofy is told; `None` puts the operator's own webhook address there.
+    pub webhook_base_url: Option<String>,
+    pub environment: BTreeMap<String, String>,
+    pub arguments: Vec<String>,
+}
+
+/// A running operator.
+pub struct Operator {
+    child: Child,
+    pub webhook: SocketAddr,
+    pub admin: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Operator {
+    /// Starts one and waits until it is ready to serve (which a standby is, too).
+    pub async fn start(options: &OperatorOptions) -> Self {
+        let (webhook, admin) = (free_address(), free_address());
+        let base = options.webhook_base_url.clone().unwrap_or_else(|| format!("http://{webhook}"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cronofy-operator"));
+        command
+            .args(["run", "--allow-http-callback", "--allow-custom-endpoints", "--log-format", "json"])
+            .args(["--webhook-base-url", &base])
+            .args(["--webhook-listen", &webhook.to_string(), "--admin-listen", &admin.to_string()])
+            .args(["--lease-namespace", &options.lease_namespace])
+            .args(["--lease-duration", "5", "--lease-renew-deadline", "3", "--lease-retry-period", "1"])
+            .args(&options.arguments)
+            .env("KUBECONFIG", &options.kubeconfig)
+            .env("RUST_LOG", "info")
+            .envs(&options.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for namespace in &options.namespaces {
+            command.args(["--namespace", namespace]);
+        }
+        let mut child = command.spawn().expect("the operator starts");
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let outputs: [Box<dyn std::io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for output in outputs {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    log.lock().unwrap().push(line);
+                }
+            });
+        }
+        let operator = Self { child, webhook, admin, log };
+        operator.wait_ready().await;
+        operator
+    }
+
+    /// Waits until it serves.
+    pub async fn wait_ready(&self) {
+        let url = format!("http://{}/readyz", self.admin);
+        let ready = eventually("the operator is ready", PATIENCE, || async {
+            reqwest::get(&url).await.ok().filter(|answer| answer.status().is_success())
+        });
+        if ready.await.is_err() {
+            panic!("the operator did not become ready; its log:\n{}", self.log().join("\n"));
+        }
+    }
+
+    /// The callback base it tells Cronofy, unless a test gave another.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.webhook)
+    }
+
+    /// Everything it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// What it serves at `/metrics`.
+    pub async fn metrics(&self) -> String {
+        reqwest::get(format!("http://{}/metrics", self.admin)).await.unwrap().text().await.unwrap()
+    }
+
+    /// The value of one metric line, which begins with `name` and its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Whether it holds the lease.
+    pub async fn leads(&self) -> bool {
+        self.metric("leader_election_master_status").await > 0.0
+    }
+
+    /// SIGTERM: it gets to tidy up. Waits for the exit and gives whether it was clean.
+    pub async fn terminate(mut self) -> bool {
+        signal(self.child.id(), "TERM");
+        let status = eventually("the operator ends", PATIENCE, || {
+            let ended = self.child.try_wait().unwrap();
+            async move { ended }
+        });
+        status.await.expect("the operator ends after SIGTERM").success()
+    }
+
+    /// SIGKILL: it gets to do nothing.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Holds it still, as a paused node would.
+    pub fn pause(&self) {
+        signal(self.child.id(), "STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        signal(self.child.id(), "CONT");
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("log of the operator at {}:\n{}", self.admin, self.log().join("\n"));
+        }
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
+    assert!(status.success(), "signal {name} to {pid}");
+}
+
+/// A loopback address that is free now.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}
