@@ -103,7 +103,7 @@ pub enum Then {
     Repeat(&'static [u8]),
 }
 
-/// Reads a request's head and sends fixed bytes; goes away when dropped.
+/// Reads a request and sends fixed bytes; goes away when dropped.
 pub struct RawServer {
     pub api: Url,
     task: JoinHandle<()>,
@@ -133,9 +133,9 @@ impl Drop for RawServer {
 
 /// Returns the connection if it is to stay open.
 async fn serve(mut connection: TcpStream, bytes: &[u8], then: Then) -> Option<TcpStream> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if connection.read_buf(&mut head).await.unwrap_or(0) == 0 {
+    let mut request = Vec::new();
+    while !is_complete(&request) {
+        if connection.read_buf(&mut request).await.unwrap_or(0) == 0 {
             return None;
         }
     }
@@ -156,4 +156,12 @@ async fn serve(mut connection: TcpStream, bytes: &[u8], then: Then) -> Option<Tc
             None
         }
     }
+}
+
+/// A request that is left unread would turn the end of the connection into a reset, which can overtake the answer.
+fn is_complete(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "content-length");
+    body.len() >= length.map_or(0, |(_, length)| length.parse().unwrap())
 }
