@@ -23,7 +23,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let index = signature::verify(header, &body, &secrets)?;
     let notification = Notification::parse(&body)?;
-    println!("signed with secret {} of {}: {}", index + 1, secrets.len(), notification.kind);
+    println!("signed with secret {} of {}", index + 1, secrets.len());
+    match notification.kind.as_str() {
+        "" => println!("not a notification of a channel"),
+        kind => println!("type {kind}"),
+    }
     if let Some(time) = notification.changes_since {
         println!("read events modified since {time}");
     }

@@ -191,4 +191,20 @@ mod tests {
         assert_eq!(redactor.body(&[b'x'; 5000]).chars().count(), BODY_CHARS);
         assert_eq!(redactor.body(&[0xff, b'a']), "\u{fffd}a");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_sent_secret_never_shows_wherever_it_stands(
+            secret in "[A-Za-z0-9_+/=\"\\\\ é-]{3,40}", before in ".{0,40}", after in ".{0,40}",
+        ) {
+            let secret = secret.trim();
+            proptest::prop_assume!(secret.len() > 2 && !REDACTED.contains(secret) && !EMAIL.contains(secret));
+            let redactor = Redactor::new(&[secret]);
+            let json = serde_json::json!({ before.as_str(): [format!("{before}{secret}{after}")] }).to_string();
+            for body in [format!("{before}{secret}{after}"), json] {
+                let shown = redactor.body(body.as_bytes());
+                proptest::prop_assert!(!shown.contains(secret), "{shown}");
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 /// Why a body did not decode. Carries no part of the body: bodies hold people's calendars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,6 @@ impl From<serde_json::Error> for JsonFault {
     }
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonFault> {
+pub(crate) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, JsonFault> {
     serde_json::from_slice(body).map_err(JsonFault::from)
 }

@@ -1,15 +1,18 @@
 //! One page of a read of events.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::event::Event;
 use crate::error::{Endpoint, Error};
 use crate::exchange::malformed;
 use crate::json;
-use crate::lenient::{self, Lenient};
+use crate::lenient;
 
 /// One page of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +74,10 @@ impl fmt::Debug for PageUrl {
 
 /// `pages` and `events` are required: an answer without them must not pass for the last page of an empty calendar.
 #[derive(Deserialize)]
-struct Wire {
+struct Wire<'a> {
     pages: WirePages,
-    events: Vec<Lenient<Event>>,
+    #[serde(borrow)]
+    events: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -89,13 +93,27 @@ struct WirePages {
 
 impl EventsPage {
     pub(super) fn decode(endpoint: Endpoint, body: &[u8], api: &Url) -> Result<Self, Error> {
-        let Wire { pages, events } = json::decode(body).map_err(|fault| malformed(endpoint, fault))?;
+        let text = String::from_utf8_lossy(body);
+        let Wire { pages, events: entries } =
+            json::decode(text.as_bytes()).map_err(|fault| malformed(endpoint, fault))?;
         let WirePages { current, total, next_page } = pages;
         let next = next_page.map(|url| PageUrl::new(url, api)).transpose()?;
-        let entries = events.len();
-        let events: Vec<Event> = events.into_iter().filter_map(Lenient::readable).filter(Event::is_complete).collect();
-        Ok(Self { skipped: entries - events.len(), events, current, total, next })
+        let events: Vec<Event> = entries.iter().filter_map(|entry| event(entry)).collect();
+        Ok(Self { skipped: entries.len() - events.len(), events, current, total, next })
     }
+}
+
+fn event(entry: &RawValue) -> Option<Event> {
+    let event = serde_json::from_str(entry.get()).ok().or_else(|| event_of_readable_fields(entry));
+    event.filter(Event::is_complete)
+}
+
+/// The event without the fields that no decoder accepts, such as a title that was cut in the middle of a surrogate pair.
+fn event_of_readable_fields(entry: &RawValue) -> Option<Event> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(entry.get()).ok()?;
+    let readable = |(name, value): (String, &RawValue)| Some((name, serde_json::from_str(value.get()).ok()?));
+    let fields: Map<String, Value> = fields.into_iter().filter_map(readable).collect();
+    serde_json::from_value(Value::Object(fields)).ok()
 }
 
 #[cfg(test)]
@@ -146,11 +164,35 @@ mod tests {
             r#"{"calendar_id":"c","event_uid":7,"start":"2026-12-03","end":"2026-12-05"}"#,
             r#"{"calendar_id":"c","event_uid":"e","start":"2026-12-03"}"#,
             r#"{"calendar_id":"c","event_uid":"e","start":"2026-12-03","end":"soon"}"#,
-            r#"{"calendar_id":"c","event_uid":"e","event_uid":"e","start":"2026-12-03","end":"2026-12-05"}"#,
+            r#"{"calendar_id":"c","event_uid":"\ud83d","start":"2026-12-03","end":"2026-12-05"}"#,
         ] {
             let page = decode(&format!(r#"{{"pages":{{}},"events":[{good},{bad},{good}]}}"#)).unwrap();
             assert_eq!((page.events.len(), page.skipped), (2, 1), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_field_that_no_decoder_accepts_costs_itself_only() {
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        for field in [r#""summary":"cut \ud83d""#, r#""x":1e999"#, r#""url":"a","url":"b""#, &format!(r#""x":{deep}"#)]
+        {
+            let event = format!(
+                r#"{{"calendar_id":"c","event_uid":"e",{field},"start":"2026-12-03","end":"2026-12-05","event_id":"own"}}"#
+            );
+            let page = decode(&format!(r#"{{"pages":{{}},"events":[{event}]}}"#)).unwrap();
+            assert_eq!((page.events.len(), page.skipped), (1, 0), "{field}");
+            assert_eq!((page.events[0].event_id.as_deref(), page.events[0].summary.as_deref()), (Some("own"), None));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        let mut body =
+            br#"{"pages":{},"events":[{"calendar_id":"c","event_uid":"e","deleted":true,"summary":"?"}]}"#.to_vec();
+        let at = body.iter().position(|byte| *byte == b'?').unwrap();
+        body[at] = 0xff;
+        let page = EventsPage::decode(Endpoint::Events, &body, &api()).unwrap();
+        assert_eq!(page.events[0].summary.as_deref(), Some("\u{fffd}"));
     }
 
     #[test]
