@@ -6,6 +6,7 @@
 mod calendar_subscription;
 mod conditions;
 mod cronofy_application;
+mod defaults;
 mod duration;
 
 pub use calendar_subscription::*;

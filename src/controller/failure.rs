@@ -4,7 +4,6 @@ use calendar_sync::{Failure, Reason, Retry};
 use cronofy::TransportFault;
 
 use super::accounts;
-use super::secrets;
 
 /// A failed call to Cronofy. Neither 401 nor 404 comes here: the engine decides about those.
 #[must_use]
@@ -130,8 +129,30 @@ pub fn account(error: &accounts::Error) -> Failure {
     }
 }
 
-/// A Secret that the engine is not asked about: see [`secrets::Error::category`].
+/// The HTTP status of a refusal, for metrics.
 #[must_use]
-pub fn secret(error: &secrets::Error) -> (&'static str, String) {
-    (error.category(), error.to_string())
+pub fn status(error: &cronofy::Error) -> Option<u16> {
+    use cronofy::Error;
+    match error {
+        Error::Unauthorized(refusal)
+        | Error::InvalidGrant(refusal)
+        | Error::InvalidClient(refusal)
+        | Error::PaymentRequired(refusal)
+        | Error::Forbidden(refusal)
+        | Error::NotFound(refusal)
+        | Error::Invalid { refusal, .. }
+        | Error::Locked { refusal, .. }
+        | Error::RateLimited { refusal, .. }
+        | Error::Server { refusal, .. }
+        | Error::UnexpectedStatus(refusal) => Some(refusal.status),
+        Error::Malformed { .. } | Error::TooLarge { .. } | Error::ForeignPage { .. } => Some(200),
+        Error::Transport { .. } | Error::InvalidRequest { .. } => None,
+    }
+}
+
+/// A time zone whose name cannot be sent.
+#[must_use]
+pub fn time_zone(error: &cronofy::TzIdError) -> Failure {
+    let message = format!("spec.timeZone cannot be sent to Cronofy ({error}): correct it");
+    Failure { reason: Reason::InvalidRequest, message, retry: Retry::Never }
 }

@@ -11,6 +11,7 @@ pub mod context;
 pub mod events;
 pub mod failure;
 pub mod leader;
+pub mod secrets;
 pub mod subscription;
 pub mod watches;
 

@@ -2,18 +2,81 @@
 
 use std::sync::Arc;
 
+use calendar_sync::{Deletion, Step};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use super::dereference::{self, dereference};
-use super::execute::Driver;
-use super::{Context, Error, Refusal, inputs, rest, validate};
-use crate::api::{CalendarSubscription, FINALIZER};
-use crate::controller::accounts::Lookup;
+use super::execute::{self, Driver};
+use super::{Error, dereference, rest, validate};
+use crate::api::{ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, FINALIZER};
+use crate::controller::context::Context;
 use crate::controller::events::Note;
 use crate::kubernetes;
+use crate::store::{ConfigMapStore, EventStore as _};
+
+/// Reconciles a subscription that is being deleted: the channel is closed, the output removed or let go, then the object.
+pub async fn delete(
+    context: &Arc<Context>,
+    api: &Api<CalendarSubscription>,
+    object: CalendarSubscription,
+) -> Result<Action, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let since = object.metadata.deletion_timestamp.as_ref().map_or_else(jiff::Timestamp::now, |since| since.0);
+    let retain = object.spec.deletion_policy() == DeletionPolicy::Retain;
+    let abandon_channel = object.annotations().get(ABANDON_CHANNEL).is_some_and(|value| value == "true");
+    let deletion = Deletion { since, retain, abandon_channel };
+
+    let found = match dereference::dereference(context, &object).await {
+        Ok(found) => Some(found),
+        Err(dereference::Error::Refused(_)) => None,
+        Err(dereference::Error::Call(error)) => return Err(error.into()),
+    };
+    // Without the application or its Secret nobody can close the channel for us. A token still at hand can.
+    let reachable = match &found {
+        Some(found) if context.accounts.cached(&found.grant).is_some() => true,
+        Some(found) => match context.accounts.look(&found.grant).await {
+            Ok(_) => true,
+            Err(error) => !error.waits_for_a_person(),
+        },
+        None => false,
+    };
+    let had_channel = object.status.as_ref().and_then(|status| status.channel.as_ref()).is_some_and(|channel| {
+        channel.id.is_some() || channel.next.is_some()
+    });
+    let mut leaked = had_channel && (abandon_channel || !reachable);
+    let mut removed = false;
+    if let Some(found) = found.filter(|_| reachable) {
+        let desired = validate::farewell(&object, context.options.callback_base.as_deref(), deletion);
+        if let Ok(driver) = Driver::new(context, api, &found, &desired, object.clone()) {
+            let (step, observed) = driver.run(context.remembered(&uid).memory).await?;
+            if step != Step::Finish {
+                return Ok(rest(context, &uid, &step, observed.memory));
+            }
+            leaked |= had_channel && observed.leaked;
+            removed = !retain;
+        }
+    }
+    if !removed {
+        remove_output(context, &object, retain).await?;
+    }
+    if leaked {
+        let text = "the channel could not be closed and is left behind: Cronofy closes it once its deliveries have failed for a day";
+        context.events.publish(&object, vec![Note::warning("ChannelLeaked", "CloseChannel", text)]).await;
+    }
+    release(api, &object).await?;
+    context.forget(&uid);
+    Ok(Action::await_change())
+}
+
+/// The output goes with its subscription, unless it is to stay.
+async fn remove_output(context: &Context, object: &CalendarSubscription, retain: bool) -> Result<(), Error> {
+    let Ok(target) = execute::target(object) else { return Ok(()) }; // such a name was never written to
+    let store = ConfigMapStore::new(context.client.clone());
+    let done = if retain { store.release(&target).await } else { store.erase(&target).await };
+    done.map_err(Error::Store)
+}
 
 /// Puts the finalizer on. Gives the object with it.
 pub async fn hold(api: &Api<CalendarSubscription>, object: &CalendarSubscription) -> Result<CalendarSubscription, Error> {
@@ -41,8 +104,7 @@ async fn set(
     let patch = json!({
         "metadata": { "resourceVersion": object.resource_version(), "uid": object.uid(), "finalizers": finalizers }
     });
-    let written = api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
-    kubernetes::call(std::future::ready(written)).await.map_err(|error| {
-        if error.is_conflict() { Error::Changed } else { error.into() }
-    })
+    kubernetes::call(api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)))
+        .await
+        .map_err(|error| if error.is_conflict() { Error::Changed } else { error.into() })
 }

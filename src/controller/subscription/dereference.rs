@@ -10,7 +10,9 @@ use kube::{Api, ResourceExt as _};
 
 use super::verdict::{About, Refusal};
 use crate::api::{CalendarSubscription, CronofyApplication, NamespacesFrom};
+use crate::controller::accounts::{AccountKey, Grant};
 use crate::controller::context::{ApplicationKey, Context};
+use crate::controller::secrets::SecretKey;
 use crate::kubernetes::{self, CallError};
 
 /// What a subscription refers to.
@@ -22,6 +24,8 @@ pub struct Dereferenced {
     pub key: ApplicationKey,
     /// Where its API is.
     pub api: Url,
+    /// Whose tokens are used.
+    pub grant: Grant,
 }
 
 /// Why it could not be found.
@@ -61,7 +65,22 @@ pub async fn dereference(context: &Context, subscription: &CalendarSubscription)
         )));
     };
     let api = endpoint(&application, context.options.allow_custom_endpoints).map_err(Error::Refused)?;
-    Ok(Dereferenced { application, key, api })
+    let account = match (&subscription.spec.account.secret_ref, &subscription.spec.account.application_calendar_id) {
+        (Some(secret), _) => AccountKey::Secret(SecretKey { namespace: own, name: secret.name.clone() }),
+        (None, Some(id)) => AccountKey::ApplicationCalendar(id.clone()),
+        (None, None) => {
+            let message = "spec.account must have secretRef or applicationCalendarId: set one of them".to_owned();
+            return Err(Error::Refused(Refusal { about: About::Spec, ..refusal("InvalidSpec", message) }));
+        }
+    };
+    let credentials = credentials_secret(&application, &key);
+    let grant = Grant { application: key.clone(), credentials, api: api.to_string(), account };
+    Ok(Dereferenced { application, key, api, grant })
+}
+
+/// The Secret that an application's credentials are in.
+pub fn credentials_secret(application: &CronofyApplication, key: &ApplicationKey) -> SecretKey {
+    SecretKey { namespace: key.namespace.clone(), name: application.spec.credentials_secret_ref.name.clone() }
 }
 
 /// Where an application's API is.

@@ -1,26 +1,26 @@
 //! Steps 3 and 4 of a reconcile: ask the engine for the one thing to do, do it, tell it what came of it, until it rests.
 //! Only this file performs the engine's steps.
 
+use std::convert::identity;
 use std::sync::Arc;
 use std::time::Instant;
 
-use calendar_sync::{
-    Desired, EventsRequest, Failure, Memory, Observed, Outcome, Purpose, Reason, Record, Retry, Step, Stored,
-};
+use calendar_sync::{Desired, EventsRequest, Memory, Observed, Outcome, Purpose, Record, Snapshot, Step, Stored};
 use cronofy::secrecy::SecretString;
 use cronofy::{Answer, NewChannel, PageUrl};
 use jiff::Timestamp;
-use kube::Api;
+use kube::{Api, ResourceExt as _};
 
-use super::status::{self, WriteError};
-use super::verdict::Verdict;
-use super::{Error, transitions, translate};
-use crate::api::CalendarSubscription;
-use crate::controller::accounts::{Grant, Session};
-use crate::controller::budget::{Budget, Lane};
+use super::dereference::Dereferenced;
+use super::verdict::{About, Refusal, Verdict};
+use super::{Error, status, transitions, translate};
+use crate::api::{CalendarSubscription, DeletionPolicy};
+use crate::controller::accounts::{self, Grant};
+use crate::controller::budget::{Budget, Lane, Limits};
 use crate::controller::context::Context;
 use crate::controller::failure;
-use crate::store::{EventStore as _, Head, Store, Target};
+use crate::metrics::{SkipReason, StoreType, StoredPart};
+use crate::store::{Committed, EventStore as _, Head, InvalidName, Owner, Store, StoreError, Target};
 
 /// Steps of one reconcile. A read of the largest account takes one a page; more than this is a defect, and the reconcile
 /// begins anew after a while instead of spinning.
@@ -48,6 +48,13 @@ pub struct Driver<'a> {
     pub target: Target,
 }
 
+/// Where a subscription's events are written.
+pub fn target(object: &CalendarSubscription) -> Result<Target, InvalidName> {
+    let owner = Owner { name: object.name_any(), uid: object.uid().unwrap_or_default() };
+    let target = Target::new(object.namespace().unwrap_or_default(), object.store_name(), owner)?;
+    Ok(target.retained(object.spec.deletion_policy() == DeletionPolicy::Retain))
+}
+
 /// What a reconcile carries from step to step.
 struct Pass {
     observed: Observed,
@@ -57,7 +64,30 @@ struct Pass {
     skipped: usize,
 }
 
-impl Driver<'_> {
+impl<'a> Driver<'a> {
+    /// What it takes to reconcile `object`.
+    pub fn new(
+        context: &'a Arc<Context>,
+        api: &'a Api<CalendarSubscription>,
+        found: &Dereferenced,
+        desired: &'a Desired,
+        object: CalendarSubscription,
+    ) -> Result<Self, Refusal> {
+        let refusal = |reason, message| Refusal { reason, message, about: About::Spec, stalled: true };
+        let store = Store::open(object.spec.store_kind(), context.client.clone())
+            .map_err(|unsupported| refusal("NotSupported", unsupported.to_string()))?;
+        let target = target(&object).map_err(|invalid| refusal("InvalidSpec", invalid.to_string()))?;
+        let cronofy = context.cronofy(&found.api).map_err(|error| Refusal {
+            about: About::Credentials,
+            ..refusal("InvalidEndpoint", format!("spec.endpoint of the CronofyApplication cannot be used: {error}"))
+        })?;
+        let (per_second, per_minute) = found.application.spec.request_limits();
+        let positive = |limit: i32| u32::try_from(limit).unwrap_or(1).max(1);
+        let limits = Limits { per_second: positive(per_second), per_minute: positive(per_minute) };
+        let budget = context.budgets.of(&found.key, limits);
+        Ok(Self { context, api, desired, object, cronofy, budget, grant: found.grant.clone(), store, target })
+    }
+
     /// Performs steps until the engine rests. Gives the step it rests at, and what is known then.
     pub async fn run(mut self, memory: Memory) -> Result<(Step, Observed), Error> {
         let before = self.object.status.clone().unwrap_or_default();
@@ -68,7 +98,8 @@ impl Driver<'_> {
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
             let outcome = match &step {
-                Step::Wait { .. } | Step::Stop(_) | Step::Finish => {
+                Step::Finish => return Ok((step, pass.observed)), // the object goes: nobody reads its status
+                Step::Wait { .. } | Step::Stop(_) => {
                     self.write_status(&pass.observed, Some(&step)).await?;
                     return Ok((step, pass.observed));
                 }
@@ -106,6 +137,7 @@ impl Driver<'_> {
 
     /// Performs one step outside. Whatever goes wrong is an outcome, too.
     async fn perform(&self, pass: &mut Pass, step: &Step) -> Outcome {
+        let lane = self.lane(&pass.observed, None);
         match step {
             Step::Load => self.load(pass).await,
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
@@ -115,22 +147,22 @@ impl Driver<'_> {
             },
             Step::RefreshToken => self.refresh_token(pass).await,
             Step::CheckAccount => {
-                let call = self.call(pass, async |client, token| client.userinfo(token).await);
+                let call = self.call(pass, lane, "userinfo", async |client, token| client.userinfo(token).await);
                 call.await.map_or_else(identity, |answer| Outcome::Account(translate::account(answer.value)))
             }
             Step::ListChannels => {
-                let call = self.call(pass, async |client, token| client.channels(token).await);
+                let call = self.call(pass, lane, "list_channels", async |client, token| client.channels(token).await);
                 call.await.map_or_else(identity, |answer| {
                     Outcome::Channels(answer.value.into_iter().map(translate::channel).collect())
                 })
             }
             Step::CreateChannel { callback_url, filter } => {
                 let new = NewChannel { callback_url: callback_url.clone(), filters: translate::filters(filter) };
-                let call = self.call(pass, async |client, token| client.create_channel(token, &new).await);
+                let call = self.call(pass, lane, "create_channel", async |client, token| client.create_channel(token, &new).await);
                 call.await.map_or_else(identity, |answer| Outcome::ChannelCreated { id: answer.value.channel_id })
             }
             Step::CloseChannel { id } => {
-                let call = self.call(pass, async |client, token| client.close_channel(token, id).await);
+                let call = self.call(pass, lane, "close_channel", async |client, token| client.close_channel(token, id).await);
                 call.await.map_or_else(identity, |_| Outcome::ChannelClosed { id: id.clone() })
             }
             Step::ReadEvents(request) => self.read(pass, request).await,
@@ -150,6 +182,73 @@ impl Driver<'_> {
         }
     }
 
+    async fn refresh_token(&self, pass: &mut Pass) -> Outcome {
+        let lane = self.lane(&pass.observed, None);
+        match self.context.accounts.refresh(&self.grant, &self.cronofy, &self.budget, lane).await {
+            Ok(token) => {
+                pass.token = Some(token);
+                Outcome::TokenReady
+            }
+            Err(accounts::Error::Cronofy(error)) => {
+                self.slow_down(&error);
+                Outcome::Failed(failure::cronofy(&error))
+            }
+            Err(error) => Outcome::Failed(failure::account(&error)),
+        }
+    }
+
+    /// Calls Cronofy once, in turn with all that share the application's budget. What is not an answer is an outcome.
+    async fn call<T>(
+        &self,
+        pass: &Pass,
+        lane: Lane,
+        endpoint: &'static str,
+        call: impl AsyncFnOnce(&cronofy::Client, &SecretString) -> Result<Answer<T>, cronofy::Error>,
+    ) -> Result<Answer<T>, Outcome> {
+        let Some(token) = &pass.token else { return Err(Outcome::Unauthorized) };
+        let waited = self.budget.acquire(lane, &self.grant.account_key()).await;
+        self.context.metrics.budget_wait(lane.into(), waited);
+        let begun = Instant::now();
+        let result = call(&self.cronofy, token).await;
+        let status = match &result {
+            Ok(_) => Some(200),
+            Err(error) => failure::status(error),
+        };
+        self.context.metrics.cronofy_request(endpoint, status, begun.elapsed());
+        match result {
+            Ok(answer) => {
+                self.budget.answered();
+                Ok(answer)
+            }
+            Err(cronofy::Error::Unauthorized(_)) => {
+                self.context.accounts.invalidate(&self.grant, token);
+                Err(Outcome::Unauthorized)
+            }
+            Err(cronofy::Error::NotFound(_)) => Err(Outcome::NotFound),
+            Err(error) => {
+                self.slow_down(&error);
+                Err(Outcome::Failed(failure::cronofy(&error)))
+            }
+        }
+    }
+
+    /// A 429 is about the whole application.
+    fn slow_down(&self, error: &cronofy::Error) {
+        if let cronofy::Error::RateLimited { retry_after, .. } = error {
+            self.budget.slow_down(*retry_after);
+        }
+    }
+
+    /// Whose turn a request is: that of a subscription without a copy comes first.
+    fn lane(&self, observed: &Observed, purpose: Option<Purpose>) -> Lane {
+        match purpose {
+            Some(Purpose::Full) => Lane::Sweep,
+            Some(Purpose::Initial) => Lane::New,
+            _ if observed.record.last_full_sync.is_none() => Lane::New,
+            Some(Purpose::Delta) | None => Lane::Notified,
+        }
+    }
+
     async fn commit(&self, pass: &mut Pass, snapshot: &Snapshot) -> Outcome {
         let Some(head) = &pass.head else { return Outcome::HeadMoved };
         match self.store.commit(&self.target, head.version.as_ref(), snapshot).await {
@@ -166,6 +265,9 @@ impl Driver<'_> {
                     self.context.metrics.notification_to_stored(elapsed.unsigned_abs());
                 }
                 pass.head = Some(Head { version: Some(version), ..Head::default() });
+                if let Err(error) = self.remove_former_output(&pass.observed, &output.name).await {
+                    return Outcome::Failed(error.failure());
+                }
                 Outcome::Committed { output, changed }
             }
             Err(StoreError::HeadMoved) => Outcome::HeadMoved,
@@ -173,17 +275,28 @@ impl Driver<'_> {
         }
     }
 
+    /// The output has another name now: the one before is not kept current any more, so it must not stay.
+    async fn remove_former_output(&self, observed: &Observed, name: &str) -> Result<(), StoreError> {
+        let former = observed.record.output.as_ref().map(|output| output.name.clone()).filter(|former| former != name);
+        let Some(former) = former else { return Ok(()) };
+        match Target::new(self.target.namespace(), former, self.target.owner().clone()) {
+            Ok(former) => self.store.erase(&former).await,
+            Err(InvalidName) => Ok(()), // such a name was never written to
+        }
+    }
+
     async fn read(&self, pass: &mut Pass, request: &EventsRequest) -> Outcome {
+        let lane = self.lane(&pass.observed, Some(request.purpose));
         let answer = if request.page == 0 {
             pass.skipped = 0;
             let query = match translate::query(request, &self.desired.time_zone) {
                 Ok(query) => query,
                 Err(error) => return Outcome::Failed(failure::time_zone(&error)),
             };
-            self.call(pass, async |client, token| client.events(token, &query).await).await
+            self.call(pass, lane, "events", async |client, token| client.events(token, &query).await).await
         } else {
             let Some(page) = pass.page.take() else { return Outcome::NotFound };
-            self.call(pass, async |client, token| client.next_page(token, &page).await).await
+            self.call(pass, lane, "events_page", async |client, token| client.next_page(token, &page).await).await
         };
         match answer {
             Ok(Answer { value, date }) => {

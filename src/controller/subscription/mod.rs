@@ -13,26 +13,25 @@ mod translate;
 mod validate;
 mod verdict;
 
-pub use dereference::{allows, endpoint};
+pub use dereference::{allows, credentials_secret, endpoint};
 pub use verdict::{About, Refusal};
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use calendar_sync::{Memory, Observed, Step};
+use calendar_sync::{Memory, Step, Stop};
 use jiff::Timestamp;
-use kube::api::ObjectMeta;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 
-use self::dereference::Dereferenced;
 use self::execute::Driver;
 use self::status::WriteError;
 use self::verdict::Verdict;
-use super::accounts::Lookup;
-use super::context::{Context, Remembered};
-use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, FINALIZER};
+use super::context::Context;
+use super::secrets;
+use crate::api::{CalendarSubscription, FINALIZER, REQUESTED_AT};
 use crate::kubernetes::{self, CallError};
+use crate::store::StoreError;
 
 /// Why a reconcile did not come to an end. All of it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +42,9 @@ pub enum Error {
     /// The Kubernetes API.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The output of a subscription that is being deleted.
+    #[error(transparent)]
+    Store(StoreError),
     /// The object changed while it was worked on.
     #[error("the subscription has changed meanwhile")]
     Changed,
@@ -52,6 +54,9 @@ pub enum Error {
     /// A defect.
     #[error("the reconcile panicked")]
     Panicked,
+    /// A defect.
+    #[error("the reconcile came to no end within its number of steps")]
+    Endless,
 }
 
 impl Error {
@@ -61,9 +66,11 @@ impl Error {
         match self {
             Error::Undecodable(_) => "Undecodable",
             Error::Call(_) => "KubernetesUnavailable",
+            Error::Store(error) => error.category(),
             Error::Changed => "Changed",
             Error::TimedOut(_) => "TimedOut",
             Error::Panicked => "Panicked",
+            Error::Endless => "Endless",
         }
     }
 }
@@ -110,40 +117,101 @@ pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) ->
 }
 
 /// Reconciles a subscription that is not being deleted.
-async fn keep(context: &Arc<Context>, api: &Api<CalendarSubscription>, object: CalendarSubscription) -> Result<Action, Error> {
+async fn keep(
+    context: &Arc<Context>,
+    api: &Api<CalendarSubscription>,
+    object: CalendarSubscription,
+) -> Result<Action, Error> {
     let found = match dereference::dereference(context, &object).await {
         Ok(found) => found,
-        Err(dereference::Error::Refused(refusal)) => return refuse(context, api, object, refusal).await,
+        Err(dereference::Error::Refused(refusal)) => return refuse(context, api, object, &refusal).await,
         Err(dereference::Error::Call(error)) => return Err(error.into()),
     };
     let uid = object.uid().unwrap_or_default();
     let remembered = context.remembered(&uid);
-    let lookup = match look(context, &object, &found, &remembered).await {
-        Ok(lookup) => lookup,
-        Err(refusal) => return refuse(context, api, object, refusal).await,
+    // The Secrets are looked at where a token is needed anyway and where a person may have mended something, but not on
+    // every notification.
+    let credentials = match &remembered.credentials {
+        Some(version) if remembered.memory.blocked_on.is_none() && context.accounts.cached(&found.grant).is_some() => {
+            version.clone()
+        }
+        Some(_) | None => match context.accounts.look(&found.grant).await {
+            Ok(look) => look.version,
+            Err(error) => return refuse(context, api, object, &unreadable(&error)).await,
+        },
     };
-    let inputs = inputs(&object, &found, &lookup);
+    let inputs = calendar_sync::fingerprint(&(
+        object.metadata.generation,
+        object.annotations().get(REQUESTED_AT),
+        found.application.metadata.generation,
+        &credentials,
+    ));
     let desired = match validate::validate(&object, context.options.callback_base.as_deref(), inputs) {
         Ok(desired) => desired,
-        Err(invalid) => {
-            let refusal =
-                Refusal { reason: invalid.reason(), message: invalid.to_string(), about: About::Spec, stalled: true };
-            return refuse(context, api, object, refusal).await;
-        }
+        Err(invalid) => return refuse(context, api, object, &invalid.into()).await,
     };
-    context.remember(&uid, |remembered| remembered.credentials = Some(lookup.version.clone()));
-    let driver = Driver::new(context, api, &found, lookup, &desired, object);
+    context.remember(&uid, |remembered| remembered.credentials = Some(credentials));
+    let driver = match Driver::new(context, api, &found, &desired, object.clone()) {
+        Ok(driver) => driver,
+        Err(refusal) => return refuse(context, api, object, &refusal).await,
+    };
     let (step, observed) = driver.run(remembered.memory).await?;
-    rest(context, &uid, &step, observed.memory)
+    Ok(rest(context, &uid, &step, observed.memory))
 }
 
-/// Looks at the Secrets: always where a token is needed or a person may have mended something, not on every notification.
-async fn look(
-    context: &Context,
-    object: &CalendarSubscription,
-    found: &Dereferenced,
-    remembered: &Remembered,
-) -> Result<Lookup, Refusal> {
-    let blocked = remembered.memory.blocked_on.is_some();
-    context.accounts.look(object, found, blocked).await
+/// When to look again at a subscription whose engine rests.
+fn rest(context: &Context, uid: &str, step: &Step, memory: Memory) -> Action {
+    let mut looks = 0;
+    context.remember(uid, |remembered| {
+        remembered.memory = memory;
+        remembered.looks = if matches!(step, Step::Stop(Stop::Failed(_))) { remembered.looks.saturating_add(1) } else { 0 };
+        looks = remembered.looks;
+    });
+    match step {
+        Step::Wait { until: Some(until), .. } => {
+            let wait = until.duration_since(Timestamp::now());
+            Action::requeue(Duration::try_from(wait).unwrap_or_default().min(LONGEST_REQUEUE))
+        }
+        Step::Stop(Stop::Failed(_)) => Action::requeue(next_look(looks)),
+        _ => Action::await_change(),
+    }
+}
+
+/// The wait before the next look at what only a person can mend: a minute at first, slowing to five.
+fn next_look(looks: u32) -> Duration {
+    FIRST_LOOK.saturating_mul(looks.max(1)).min(LAST_LOOK)
+}
+
+/// Says why nothing can be done, and looks again later. No request leaves the cluster meanwhile.
+async fn refuse(
+    context: &Arc<Context>,
+    api: &Api<CalendarSubscription>,
+    object: CalendarSubscription,
+    refusal: &Refusal,
+) -> Result<Action, Error> {
+    let generation = object.metadata.generation;
+    let uid = object.uid().unwrap_or_default();
+    let before = object.status.clone().unwrap_or_default();
+    let written =
+        status::write(api, object, None, |before| status::compose(before, generation, &Verdict::Refused(refusal)));
+    let (object, changed) = written.await?;
+    if changed {
+        let after = object.status.clone().unwrap_or_default();
+        context.events.publish(&object, transitions::between(&before, &after)).await;
+    }
+    let mut looks = 0;
+    context.remember(&uid, |remembered| {
+        remembered.looks = remembered.looks.saturating_add(1);
+        looks = remembered.looks;
+    });
+    Ok(Action::requeue(next_look(looks)))
+}
+
+fn unreadable(error: &secrets::Error) -> Refusal {
+    Refusal {
+        reason: error.category(),
+        message: error.to_string(),
+        about: About::Credentials,
+        stalled: error.waits_for_a_person(),
+    }
 }

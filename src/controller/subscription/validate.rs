@@ -3,7 +3,8 @@
 use calendar_sync::{Deletion, Desired, Filter, Intervals, Mode, TimeZone, UnknownTimeZone, Visibility, Window};
 use kube::ResourceExt as _;
 
-use crate::api::{self, ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, REQUESTED_AT, StoreKind};
+use super::verdict::{About, Refusal};
+use crate::api::{self, CalendarSubscription, REQUESTED_AT, StoreKind};
 
 /// A spec that cannot be acted on although the schema accepts it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,30 @@ impl Invalid {
     }
 }
 
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Refusal { reason: invalid.reason(), message: invalid.to_string(), about: About::Spec, stalled: true }
+    }
+}
+
+/// What a subscription asks for that is being deleted: whatever is wrong with its spec must not hold the deletion up.
+pub fn farewell(subscription: &CalendarSubscription, callback_base: Option<&str>, deletion: Deletion) -> Desired {
+    Desired {
+        uid: subscription.uid().unwrap_or_default(),
+        filter: Filter::default(),
+        time_zone: TimeZone::utc(),
+        window: Window::default(),
+        mode: Mode::Push,
+        intervals: Intervals::default(),
+        visibility: Visibility::Busy,
+        suspended: false,
+        callback_base: callback_base.map(ToOwned::to_owned),
+        request: None,
+        inputs: String::new(),
+        deletion: Some(deletion),
+    }
+}
+
 /// What the subscription asks for. `inputs` stands for all that a person can mend; see [`Desired::inputs`].
 pub fn validate(
     subscription: &CalendarSubscription,
@@ -42,12 +67,6 @@ pub fn validate(
         StoreKind::Secret => return Err(Invalid::Store("Secret")),
         StoreKind::Remote => return Err(Invalid::Store("Remote")),
     }
-    let annotations = subscription.annotations();
-    let deletion = subscription.metadata.deletion_timestamp.as_ref().map(|since| Deletion {
-        since: since.0,
-        retain: spec.deletion_policy() == DeletionPolicy::Retain,
-        abandon_channel: annotations.get(ABANDON_CHANNEL).is_some_and(|value| value == "true"),
-    });
     let (past_days, future_days) = spec.window_days();
     Ok(Desired {
         uid: subscription.uid().ok_or(Invalid::NoUid)?,
@@ -70,9 +89,9 @@ pub fn validate(
         },
         suspended: spec.suspended(),
         callback_base: callback_base.map(ToOwned::to_owned),
-        request: annotations.get(REQUESTED_AT).cloned(),
+        request: subscription.annotations().get(REQUESTED_AT).cloned(),
         inputs,
-        deletion,
+        deletion: None,
     })
 }
 
