@@ -1,3 +1,4 @@
 //! A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
 
 pub mod api;
+pub mod metrics;
