@@ -22,7 +22,7 @@ pub mod webhook;
 pub mod work;
 
 #[cfg(test)]
-mod exposition;
+pub(crate) mod exposition;
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -156,3 +156,6 @@ impl Drop for Counted {
         self.connections.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

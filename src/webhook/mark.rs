@@ -13,7 +13,6 @@
 //! that wait for it. [`Marker::shutdown`] joins them.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -274,17 +273,13 @@ impl Shared {
     }
 
     /// Only what is needed of the answer is decoded, so that an object that is broken elsewhere can be marked too.
-    fn send(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> impl Future<Output = Result<Object, Failure>> + Send {
-        let client = self.client.clone();
-        async move {
-            let text = client.request_text(request.map_err(|_| Failure::Other)?).await?;
-            serde_json::from_str(&text).map_err(|_| Failure::Other)
-        }
+    async fn send(&self, request: Built) -> Result<Object, Failure> {
+        let text = self.client.request_text(request.map_err(|_| Failure::Other)?).await?;
+        serde_json::from_str(&text).map_err(|_| Failure::Other)
     }
 }
+
+type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 fn requests(route: &Route) -> Request {
     Request::new(CalendarSubscription::url_path(&(), Some(&route.namespace)))
@@ -426,3 +421,6 @@ fn jittered(pause: Duration) -> Duration {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,3 +21,6 @@ pub mod pending;
 pub mod receive;
 pub mod routes;
 pub mod secrets;
+
+#[cfg(test)]
+mod fake;

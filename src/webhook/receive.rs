@@ -214,3 +214,7 @@ fn signatures(headers: &HeaderMap) -> Vec<u8> {
     let values = headers.get_all(signature::HEADER).iter().map(http::HeaderValue::as_bytes);
     values.collect::<Vec<_>>().join(b",".as_slice())
 }
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "counts are exact")]
+mod tests;
