@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Prints the folder that holds etcd, kube-apiserver, kube-controller-manager, kubectl and helm, building what is missing.
+# Usage: hack/tools/build.sh [NAME...]
+#
+# Prints the folder that holds etcd, kube-apiserver, kubectl, kube-controller-manager and helm (or only the ones named),
+# building what is missing.
 #
 # Order: KUBEBUILDER_ASSETS if it is set, then the cache, then a build from the Go modules that go.mod pins.
 # The cache lies outside the clone and is keyed by the pinned versions and the build flags. Progress goes to
-# standard error, so that `dir=$(hack/tools/build.sh)` is enough for a caller.
+# standard error, so that `dir=$(hack/tools/build.sh)` is enough for a caller. Any number of callers may run at once.
 set -euo pipefail
 
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
@@ -11,32 +14,90 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
 	exit 0
 fi
 
+tools=("$@")
+[ $# -gt 0 ] || tools=(etcd kube-apiserver kubectl kube-controller-manager helm)
+
+package() { # package NAME: the Go package of a program
+	case "$1" in
+	etcd) echo go.etcd.io/etcd/server/v3 ;;
+	kube-apiserver | kube-controller-manager | kubectl) echo "k8s.io/kubernetes/cmd/$1" ;;
+	helm) echo helm.sh/helm/v4/cmd/helm ;;
+	*)
+		echo "build.sh: no such program: $1" >&2
+		return 2
+		;;
+	esac
+}
+for tool in "${tools[@]}"; do package "$tool" >/dev/null; done
+
+# As Go names them, but known without it: what is built once works where Go is not installed.
+platform() {
+	uname -s | tr '[:upper:]' '[:lower:]'
+	case "$(uname -m)" in
+	x86_64) echo amd64 ;;
+	aarch64) echo arm64 ;;
+	*) uname -m ;;
+	esac
+}
+sha256() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
+
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$here/go.mod")
 minor=$(echo "$version" | cut -d. -f2)
 stamp=k8s.io/component-base/version
 ldflags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=$minor"
-key=$({ cat "$here/go.mod" "$here/go.sum"; echo "$ldflags"; go env GOOS GOARCH; } | sha256sum | cut -c1-16)
+key=$({ cat "$here/go.mod" "$here/go.sum"; echo "$ldflags"; platform; } | sha256 | cut -c1-16)
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/tools/$version-$key
-mkdir -p "$cache"
 
-# One builder at a time: a second caller waits for the first and then finds everything built.
-exec 9>"$cache/.lock"
-flock 9
-
-build() { # build NAME PACKAGE
-	[ -x "$cache/$1" ] && return
-	echo "building $1 (once for these versions; kube-apiserver takes a few minutes) ..." >&2
-	local start=$SECONDS
-	(cd "$here" && CGO_ENABLED=0 go build -trimpath -ldflags "$ldflags" -o "$cache/.$1.part" "$2") >&2
-	mv "$cache/.$1.part" "$cache/$1"
-	echo "built $1 in $((SECONDS - start)) s" >&2
+missing() {
+	for tool in "${tools[@]}"; do [ -x "$cache/$tool" ] || echo "$tool"; done
 }
 
-build etcd go.etcd.io/etcd/server/v3
-build kubectl k8s.io/kubernetes/cmd/kubectl
-build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
-build kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager
-build helm helm.sh/helm/v4/cmd/helm
+# The usual case, without a lock: a program gets its name only when it is complete.
+if [ -z "$(missing)" ]; then
+	echo "$cache"
+	exit 0
+fi
+
+if ! command -v go >/dev/null; then
+	cat >&2 <<-END
+		build.sh: $(missing | tr '\n' ' ')must be built, and go is not installed.
+		Install Go $(awk '$1 == "go" { print $2 }' "$here/go.mod") or newer (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a folder that
+		holds these programs (Kubernetes $version; other recent versions mostly work).
+	END
+	exit 1
+fi
+
+mkdir -p "$cache"
+# One builder at a time: kube-apiserver alone takes 2.4 GB of memory. Others wait for it and find everything built.
+# Where flock is missing they build side by side, which is slow but right.
+if command -v flock >/dev/null; then
+	exec 9>"$cache/.lock"
+	if ! flock -n 9; then
+		echo "build.sh: waiting for another build in $cache ..." >&2
+		flock 9
+	fi
+fi
+
+ticker=
+trap '[ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true; rm -f "$cache"/.*."$$.part"' EXIT
+
+build() { # build NAME
+	local part=$cache/.$1.$$.part start=$SECONDS
+	echo "build.sh: building $1, once for these versions (kube-apiserver: a few minutes) ..." >&2
+	(
+		exec 9>&- >&2
+		while sleep 20 >/dev/null 2>&1; do echo "build.sh: still building $1, $((SECONDS - start)) s so far ..."; done
+	) &
+	ticker=$!
+	(cd "$here" && CGO_ENABLED=0 go build -trimpath -ldflags "$ldflags" -o "$part" "$(package "$1")") >&2
+	kill "$ticker"
+	wait "$ticker" 2>/dev/null || true
+	ticker=
+	mv "$part" "$cache/$1"
+	echo "build.sh: built $1 in $((SECONDS - start)) s" >&2
+}
+
+for tool in $(missing); do build "$tool"; done
 
 echo "$cache"
