@@ -1,4 +1,14 @@
 //! A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
+//!
+//! `docs/architecture.md` tells where things are and what each must never do.
 
+pub mod admin;
 pub mod api;
+pub mod cli;
+pub mod controller;
+pub mod kubernetes;
+pub mod metrics;
+pub mod run;
 pub mod store;
+pub mod telemetry;
+pub mod webhook;
