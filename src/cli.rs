@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
+
+use crate::telemetry::{self, LogFormat};
 
 /// A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
 #[derive(Debug, Parser)]
@@ -95,18 +99,9 @@ pub struct RunOptions {
     #[arg(long, env = "CRONOFY_OPERATOR_ALLOW_HTTP_CALLBACK")]
     pub allow_http_callback: bool,
 
-    /// How logs are written; what is logged is set by RUST_LOG.
-    #[arg(long, env = "CRONOFY_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    /// How logs are written, `json` or `text`; what is logged is set by RUST_LOG.
+    #[arg(long, env = "CRONOFY_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
-}
-
-/// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
 }
 
 /// A combination of flags that cannot work.
@@ -124,6 +119,55 @@ pub enum InvalidOptions {
     /// The lease's times do not fit together.
     #[error("--lease-duration must be greater than --lease-renew-deadline, and that greater than --lease-retry-period")]
     LeaseTimes,
+}
+
+impl Cli {
+    /// Does it. Whatever goes wrong is said on standard error.
+    #[must_use]
+    pub fn execute(self) -> ExitCode {
+        let result = match self.command {
+            Command::Run(options) => run(*options),
+            Command::Crds { dir } => crds(dir.as_deref()),
+            Command::Version => {
+                println!("cronofy-operator {}", env!("CARGO_PKG_VERSION"));
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("cronofy-operator: {message}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn run(options: RunOptions) -> Result<(), String> {
+    telemetry::init(options.log_format).map_err(|error| error.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let ending = |kind| signal(kind).map_err(|error| error.to_string());
+        let (mut terminate, mut interrupt) = (ending(SignalKind::terminate())?, ending(SignalKind::interrupt())?);
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        crate::run::run(options, stop).await.map_err(|error| {
+            tracing::error!(error = %error, "the operator ends");
+            error.to_string()
+        })
+    })
+}
+
+fn crds(dir: Option<&Path>) -> Result<(), String> {
+    match dir {
+        Some(dir) => crate::crds::write(dir).map_err(|error| format!("{}: {error}", dir.display())),
+        None => crate::crds::yaml().map(|yaml| print!("{yaml}")).map_err(|error| error.to_string()),
+    }
 }
 
 impl RunOptions {

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod controller;
+pub mod crds;
 pub mod kubernetes;
 pub mod metrics;
 pub mod run;

@@ -137,7 +137,8 @@ impl Accounts {
         budget: &Budget,
         lane: Lane,
     ) -> Result<SecretString, Error> {
-        let state = self.states.lock().unwrap_or_else(PoisonError::into_inner).entry(grant.clone()).or_default().clone();
+        let state =
+            self.states.lock().unwrap_or_else(PoisonError::into_inner).entry(grant.clone()).or_default().clone();
         let mut unstored = state.refreshing.lock().await;
         if let Some(token) = state.valid() {
             return Ok(token); // somebody else was faster
@@ -160,7 +161,8 @@ impl Accounts {
             self.store_left_over(&mut look, &mut unstored).await?;
         }
         let lifetime = token.expires_in.unwrap_or(ASSUMED_LIFETIME);
-        let access = Access { token: token.access_token, until: asked + lifetime.saturating_sub(MARGIN.min(lifetime / 10)) };
+        let access =
+            Access { token: token.access_token, until: asked + lifetime.saturating_sub(MARGIN.min(lifetime / 10)) };
         let token = access.token.clone();
         *state.access.lock().unwrap_or_else(PoisonError::into_inner) = Some(access);
         Ok(token)
@@ -168,7 +170,9 @@ impl Accounts {
 
     /// Drops an access token that Cronofy refused, unless a newer one is at hand.
     pub fn invalidate(&self, grant: &Grant, token: &SecretString) {
-        let Some(state) = self.states.lock().unwrap_or_else(PoisonError::into_inner).get(grant).cloned() else { return };
+        let Some(state) = self.states.lock().unwrap_or_else(PoisonError::into_inner).get(grant).cloned() else {
+            return;
+        };
         let mut access = state.access.lock().unwrap_or_else(PoisonError::into_inner);
         if access.as_ref().is_some_and(|access| access.token.expose_secret() == token.expose_secret()) {
             *access = None;

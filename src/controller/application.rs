@@ -31,10 +31,7 @@ struct Fault {
 /// Reconciles one application, and wakes its subscriptions when what they wait for has changed.
 pub async fn reconcile(application: &CronofyApplication, context: &Arc<Context>) -> Result<Action, Error> {
     let uid = application.uid().unwrap_or_default();
-    let key = ApplicationKey {
-        namespace: application.namespace().unwrap_or_default(),
-        name: application.name_any(),
-    };
+    let key = ApplicationKey { namespace: application.namespace().unwrap_or_default(), name: application.name_any() };
     let fault = look(application, &key, context).await;
     let before = application.status.clone().unwrap_or_default();
     let after = compose(&before, application.metadata.generation, fault.as_ref());
@@ -89,7 +86,7 @@ fn compose(
     ];
     for (kind, holds, reason, message) in says {
         let desired = DesiredCondition::new(kind, ConditionStatus::from(holds), reason, message);
-        conditions::set(&mut status.conditions, desired.observed_generation(generation));
+        let _changed = conditions::set(&mut status.conditions, desired.observed_generation(generation));
     }
     status
 }
@@ -103,8 +100,8 @@ async fn write(
         Api::namespaced(context.client.clone(), &application.namespace().unwrap_or_default());
     // Only this controller writes this status, and it is computed whole, so a stale look is put right by the next one.
     let patch = json!({ "metadata": { "uid": application.uid() }, "status": status });
-    let written = api.patch_status(&application.name_any(), &PatchParams::default(), &Patch::Merge(&patch));
-    match kubernetes::call(written).await {
+    let (name, params, patch) = (application.name_any(), PatchParams::default(), Patch::Merge(patch));
+    match kubernetes::call(api.patch_status(&name, &params, &patch)).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_not_found() || error.is_conflict() => Err(Error::Changed),
         Err(error) => Err(error.into()),

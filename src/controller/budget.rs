@@ -23,6 +23,16 @@ pub enum Lane {
 
 const LANES: usize = 3;
 
+impl From<Lane> for crate::metrics::Lane {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::New => Self::New,
+            Lane::Notified => Self::Notified,
+            Lane::Sweep => Self::Sweep,
+        }
+    }
+}
+
 /// What an application may ask of Cronofy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -161,7 +171,11 @@ impl Budget {
             // One of those who wait watches the clock for all.
             let watching = Watching::begin(self);
             let other = async {
-                if watching.is_some() { tokio::time::sleep_until(next).await } else { self.handed_over.notified().await }
+                if watching.is_some() {
+                    tokio::time::sleep_until(next).await
+                } else {
+                    self.handed_over.notified().await
+                }
             };
             tokio::select! {
                 biased;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_controller::{Event, EventRecorder, EventType, Reporter};
+use k8s_controller::events::{Event, EventRecorder, EventType, Reporter};
 use kube::{Client, Resource};
 
 use crate::metrics::Metrics;

@@ -69,7 +69,7 @@ fn said(error: &cronofy::Error) -> (Reason, String) {
             match fields.first() {
                 Some(field) => format!(
                     "{}: Cronofy refuses the request (422), {}: {}; correct the spec",
-                    refusal.endpoint, field.field, field.key
+                    refusal.endpoint, field.field, field.key.as_deref().unwrap_or("invalid")
                 ),
                 None => format!("{}: Cronofy refuses the request (422): correct the spec", refusal.endpoint),
             },

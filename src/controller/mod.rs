@@ -25,7 +25,7 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::ResourceExt as _;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{Controller, WatchStreamExt as _, watcher};
+use kube::runtime::{Controller, watcher};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
@@ -34,7 +34,7 @@ use self::subscription::Error;
 use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
 use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
-use crate::webhook::Routes;
+use crate::webhook::routes::Routes;
 
 /// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
 pub const RECONCILE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -70,30 +70,30 @@ pub async fn run(
         application_stores.push(store.clone());
         application_controllers.push(applications(context.clone(), store, stream, stop.clone()).boxed());
 
-        let feed = routes.feed();
+        let mut feed = routes.feed();
         let seen = {
             let context = context.clone();
             move |event: &watcher::Event<GuardedSubscription>| {
-                feed.event(event);
+                feed.observe(event);
                 if let watcher::Event::Delete(object) = event {
                     context.forget(&object.uid().unwrap_or_default());
                 }
             }
         };
-        let (store, stream) =
-            watches::subscriptions(&context.client, scope, listing.clone(), &context.metrics, seen);
+        let (store, stream) = watches::subscriptions(&context.client, scope, listing.clone(), &context.metrics, seen);
         synced.push(ready(store.clone()).boxed());
         let outputs = watches::outputs(&context, scope, listing.clone());
         subscription_controllers.push(subscriptions(context.clone(), store, stream, outputs, stop.clone()).boxed());
     }
     context.set_applications(application_stores);
-    context.metrics.max_concurrent_reconciles(Name::Subscription, context.options.concurrency);
+    context.metrics.max_concurrent_reconciles(Name::CalendarSubscription, context.options.concurrency);
     let caches_synced = async {
         future::join_all(synced).await;
         caches.ready(true);
         future::pending::<()>().await;
     };
-    let controllers = future::join(future::join_all(subscription_controllers), future::join_all(application_controllers));
+    let controllers =
+        future::join(future::join_all(subscription_controllers), future::join_all(application_controllers));
     tokio::select! {
         _ = controllers => {}
         () = caches_synced => {}
@@ -121,7 +121,7 @@ async fn subscriptions(
     outputs: impl Stream<Item = Result<watches::Output, watcher::Error>> + Send + 'static,
     stop: watch::Receiver<bool>,
 ) {
-    let queue = context.metrics.queue(Name::Subscription);
+    let queue = context.metrics.queue(Name::CalendarSubscription);
     let noted = queue.clone();
     let due = due.inspect(move |object| {
         if let Ok(object) = object {
@@ -151,7 +151,7 @@ async fn applications(
     due: impl Stream<Item = Result<GuardedApplication, watcher::Error>> + Send + 'static,
     stop: watch::Receiver<bool>,
 ) {
-    let queue = context.metrics.queue(Name::Application);
+    let queue = context.metrics.queue(Name::CronofyApplication);
     Controller::for_stream(due, store)
         .with_config(controller::Config::default().concurrency(4).debounce(DEBOUNCE))
         .reconcile_all_on(elected(context.leading.clone()))
@@ -279,7 +279,7 @@ fn retry(uid: &str, error: &Error, context: &Context) -> Action {
         Error::Undecodable(_) => Action::await_change(), // an edit brings it back
         // Nothing failed: what was decided is out of date.
         Error::Changed => Action::requeue(Duration::from_millis(50)),
-        Error::Call(_) | Error::TimedOut(_) | Error::Panicked | Error::Endless => {
+        Error::Call(_) | Error::Store(_) | Error::TimedOut(_) | Error::Panicked | Error::Endless => {
             Action::requeue(context.backoff.next(uid))
         }
     }

@@ -49,7 +49,9 @@ pub enum Error {
         key: &'static str,
     },
     /// A key's value cannot be a credential.
-    #[error("key {key} of Secret {secret} is not plain text: store the credential as it was given, without further encoding")]
+    #[error(
+        "key {key} of Secret {secret} is not plain text: store the credential as it was given, without further encoding"
+    )]
     KeyInvalid {
         /// The Secret.
         secret: SecretKey,

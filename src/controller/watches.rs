@@ -2,18 +2,22 @@
 //! behind one shared backoff, so that an error which reached it would delay every other trigger.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, Store};
-use kube::runtime::{Predicate as _, WatchStreamExt as _, predicates, watcher};
+use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
+use super::context::Context;
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, REQUESTED_AT};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Watch};
+use crate::store::{OUTPUTS, SUBSCRIPTION_UID};
 
 /// A subscription that may not decode: one bad object must not stop the list.
 pub type GuardedSubscription = DeserializeGuard<CalendarSubscription>;
@@ -66,7 +70,7 @@ fn asked(object: &GuardedSubscription) -> Option<u64> {
 
 /// Passes the objects of a watch on; notes its errors and drops them.
 fn contain_errors<K: Send + 'static>(
-    watch: &'static str,
+    watch: Watch,
     metrics: Metrics,
     stream: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static {
@@ -75,7 +79,7 @@ fn contain_errors<K: Send + 'static>(
             Ok(object) => Some(Ok(object)),
             Err(error) => {
                 metrics.watch_error(watch);
-                tracing::warn!(watch, error = %error, "watch failed, it is tried again");
+                tracing::warn!(watch = watch.as_str(), error = %error, "watch failed, it is tried again");
                 None
             }
         };
@@ -85,7 +89,7 @@ fn contain_errors<K: Send + 'static>(
 
 /// Keeps a store of one kind and hands out its changes.
 fn reflected<K>(
-    watch: &'static str,
+    watch: Watch,
     metrics: &Metrics,
     api: Api<DeserializeGuard<K>>,
     listing: watcher::Config,
@@ -102,7 +106,7 @@ where
         .reflect(writer)
         .inspect(move |event| {
             if let Ok(event) = event {
-                noted.watch_event(watch);
+                noted.watch_event(watch, Timestamp::now());
                 seen(event);
             }
         })
@@ -118,10 +122,10 @@ pub fn subscriptions(
     metrics: &Metrics,
     seen: impl FnMut(&watcher::Event<GuardedSubscription>) + Send + 'static,
 ) -> (Store<GuardedSubscription>, impl Stream<Item = Result<GuardedSubscription, watcher::Error>> + Send + 'static) {
-    let watch = "subscriptions";
+    let watch = Watch::Subscriptions;
     let (store, stream) = reflected(watch, metrics, scope.api(client), listing, seen);
     let due = predicates::generation.combine(predicates::finalizers).combine(asked);
-    (store, contain_errors(watch, metrics.clone(), stream.predicate_filter(due, predicates::Config::default())))
+    (store, contain_errors(watch, metrics.clone(), stream.predicate_filter(due, PredicateConfig::default())))
 }
 
 /// The applications in a scope: a store of them, and those whose spec changed. `seen` is shown every event, deletions too.
@@ -132,30 +136,43 @@ pub fn applications(
     metrics: &Metrics,
     seen: impl FnMut(&watcher::Event<GuardedApplication>) + Send + 'static,
 ) -> (Store<GuardedApplication>, impl Stream<Item = Result<GuardedApplication, watcher::Error>> + Send + 'static) {
-    let watch = "applications";
+    let watch = Watch::Applications;
     let (store, stream) = reflected(watch, metrics, scope.api(client), listing, seen);
-    let changed = stream.predicate_filter(predicates::generation, predicates::Config::default());
+    let changed = stream.predicate_filter(predicates::generation, PredicateConfig::default());
     (store, contain_errors(watch, metrics.clone(), changed))
 }
 
-/// The outputs in a scope, metadata only: somebody who edits or deletes one wakes its subscription.
+/// An output, metadata only.
+pub type Output = PartialObjectMeta<ConfigMap>;
+
+/// The outputs in a scope: somebody who edits or deletes one wakes its subscription. Our own writes do not.
 pub fn outputs(
-    client: &Client,
+    context: &Arc<Context>,
     scope: &Scope,
     listing: watcher::Config,
-    metrics: &Metrics,
-) -> impl Stream<Item = Result<PartialObjectMeta<ConfigMap>, watcher::Error>> + Send + 'static {
-    let watch = "outputs";
-    let api: Api<PartialObjectMeta<ConfigMap>> = scope.api(client);
-    let noted = metrics.clone();
-    let stream = watcher(api, listing.labels(&crate::store::selector()))
+) -> impl Stream<Item = Result<Output, watcher::Error>> + Send + 'static {
+    let watch = Watch::ConfigMaps;
+    let api: Api<Output> = scope.api(&context.client);
+    let (noted, context) = (context.metrics.clone(), context.clone());
+    let stream = watcher(api, listing.labels(OUTPUTS))
         .default_backoff()
         .inspect(move |event| {
             if event.is_ok() {
-                noted.watch_event(watch);
+                noted.watch_event(watch, Timestamp::now());
             }
         })
         .touched_objects()
-        .predicate_filter(predicates::resource_version, predicates::Config::default());
-    contain_errors(watch, metrics.clone(), stream)
+        .predicate_filter(predicates::resource_version, PredicateConfig::default());
+    let metrics = context.metrics.clone();
+    let others = stream.filter(move |output| {
+        let own = output.as_ref().is_ok_and(|output| is_own_write(&context, output));
+        std::future::ready(!own)
+    });
+    contain_errors(watch, metrics, others)
+}
+
+fn is_own_write(context: &Context, output: &Output) -> bool {
+    let Some(uid) = output.labels().get(SUBSCRIPTION_UID) else { return false };
+    let written = context.remembered(uid).output_version;
+    written.is_some() && written == output.resource_version()
 }

@@ -47,6 +47,12 @@ impl fmt::Debug for Version {
 }
 
 impl Version {
+    /// The resource version of the object, for those who watch outputs and want to tell their own writes.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
+    }
+
     /// The version of an object that stands there for `target`.
     pub(super) fn of(target: &Target, metadata: &ObjectMeta) -> Self {
         let ours = target.labels();

@@ -54,6 +54,37 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 21] = [
+        Reason::ClientCredentialsInvalid,
+        Reason::AuthorizationRevoked,
+        Reason::Unauthorized,
+        Reason::PlanRequired,
+        Reason::InsufficientScope,
+        Reason::InvalidRequest,
+        Reason::NotFound,
+        Reason::Locked,
+        Reason::RateLimited,
+        Reason::ChannelLimitReached,
+        Reason::CronofyUnavailable,
+        Reason::CronofyUnreachable,
+        Reason::MalformedAnswer,
+        Reason::ForeignPage,
+        Reason::Conflict,
+        Reason::TooLarge,
+        Reason::StoreUnavailable,
+        Reason::SecretUnavailable,
+        Reason::NoCallbackUrl,
+        Reason::CallbackUrlTooLong,
+        Reason::NotSupported,
+    ];
+
+    /// The reason of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -42,9 +42,11 @@ pub async fn delete(
         },
         None => false,
     };
-    let had_channel = object.status.as_ref().and_then(|status| status.channel.as_ref()).is_some_and(|channel| {
-        channel.id.is_some() || channel.next.is_some()
-    });
+    let had_channel = object
+        .status
+        .as_ref()
+        .and_then(|status| status.channel.as_ref())
+        .is_some_and(|channel| channel.id.is_some() || channel.next.is_some());
     let mut leaked = had_channel && (abandon_channel || !reachable);
     let mut removed = false;
     if let Some(found) = found.filter(|_| reachable) {
@@ -79,7 +81,10 @@ async fn remove_output(context: &Context, object: &CalendarSubscription, retain:
 }
 
 /// Puts the finalizer on. Gives the object with it.
-pub async fn hold(api: &Api<CalendarSubscription>, object: &CalendarSubscription) -> Result<CalendarSubscription, Error> {
+pub async fn hold(
+    api: &Api<CalendarSubscription>,
+    object: &CalendarSubscription,
+) -> Result<CalendarSubscription, Error> {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.push(FINALIZER.to_owned());
     set(api, object, &finalizers).await

@@ -51,18 +51,24 @@ pub async fn dereference(context: &Context, subscription: &CalendarSubscription)
         };
         if !allowed {
             // The same words whether it exists or not: that is not for everybody to know.
-            return Err(refuse("NamespaceNotAllowed", format!(
-                "namespace {} has no CronofyApplication {} that namespace {own} may use: ask its owner to name this \
+            return Err(refuse(
+                "NamespaceNotAllowed",
+                format!(
+                    "namespace {} has no CronofyApplication {} that namespace {own} may use: ask its owner to name this \
                  namespace in spec.allowedNamespaces",
-                key.namespace, key.name
-            )));
+                    key.namespace, key.name
+                ),
+            ));
         }
     }
     let Some(application) = found else {
-        return Err(refuse("ApplicationNotFound", format!(
-            "CronofyApplication {}/{} does not exist: create it, or correct spec.applicationRef",
-            key.namespace, key.name
-        )));
+        return Err(refuse(
+            "ApplicationNotFound",
+            format!(
+                "CronofyApplication {}/{} does not exist: create it, or correct spec.applicationRef",
+                key.namespace, key.name
+            ),
+        ));
     };
     let api = endpoint(&application, context.options.allow_custom_endpoints).map_err(Error::Refused)?;
     let account = match (&subscription.spec.account.secret_ref, &subscription.spec.account.application_calendar_id) {
@@ -119,10 +125,13 @@ async fn matches(context: &Context, selector: &LabelSelector, namespace: &str) -
     let api: Api<Namespace> = Api::all(context.client.clone());
     match kubernetes::call(api.get_metadata(namespace)).await {
         Ok(found) => Ok(selector.matches(found.labels())),
-        Err(error) if error.is_forbidden() => Err(refuse("NamespaceNotAllowed", format!(
-            "the operator may not read the labels of namespace {namespace}, which spec.allowedNamespaces.selector of the \
+        Err(error) if error.is_forbidden() => Err(refuse(
+            "NamespaceNotAllowed",
+            format!(
+                "the operator may not read the labels of namespace {namespace}, which spec.allowedNamespaces.selector of the \
              CronofyApplication needs: grant it get on namespaces"
-        ))),
+            ),
+        )),
         Err(error) => Err(error.into()),
     }
 }

@@ -92,8 +92,7 @@ impl<'a> Driver<'a> {
     pub async fn run(mut self, memory: Memory) -> Result<(Step, Observed), Error> {
         let before = self.object.status.clone().unwrap_or_default();
         let token = self.context.accounts.cached(&self.grant);
-        let observed =
-            Observed::new(status::record(&before), status::mark(&before), memory, token.is_some());
+        let observed = Observed::new(status::record(&before), status::mark(&before), memory, token.is_some());
         let mut pass = Pass { observed, token, head: None, page: None, skipped: 0 };
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
@@ -158,11 +157,13 @@ impl<'a> Driver<'a> {
             }
             Step::CreateChannel { callback_url, filter } => {
                 let new = NewChannel { callback_url: callback_url.clone(), filters: translate::filters(filter) };
-                let call = self.call(pass, lane, "create_channel", async |client, token| client.create_channel(token, &new).await);
+                let call = self
+                    .call(pass, lane, "create_channel", async |client, token| client.create_channel(token, &new).await);
                 call.await.map_or_else(identity, |answer| Outcome::ChannelCreated { id: answer.value.channel_id })
             }
             Step::CloseChannel { id } => {
-                let call = self.call(pass, lane, "close_channel", async |client, token| client.close_channel(token, id).await);
+                let call =
+                    self.call(pass, lane, "close_channel", async |client, token| client.close_channel(token, id).await);
                 call.await.map_or_else(identity, |_| Outcome::ChannelClosed { id: id.clone() })
             }
             Step::ReadEvents(request) => self.read(pass, request).await,
@@ -254,9 +255,9 @@ impl<'a> Driver<'a> {
         match self.store.commit(&self.target, head.version.as_ref(), snapshot).await {
             Ok(Committed { output, changed, written, version }) => {
                 self.context.remember(&self.desired.uid, |remembered| {
-                    remembered.output_version = Some(version.resource_version().to_owned());
+                    remembered.output_version = version.revision().map(ToOwned::to_owned);
                 });
-                self.context.metrics.events_skipped(SkipReason::Undecodable, pass.skipped);
+                self.context.metrics.events_skipped(SkipReason::Malformed, pass.skipped);
                 if written {
                     self.context.metrics.store_write(StoreType::ConfigMap, StoredPart::Index, output.bytes);
                 }

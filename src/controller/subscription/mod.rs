@@ -110,7 +110,7 @@ pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) ->
         (false, true) => keep(context, &api, object).await,
         (false, false) => {
             // Nothing external exists before the finalizer does.
-            let object = cleanup::hold(&api, object).await?;
+            let object = cleanup::hold(&api, &object).await?;
             keep(context, &api, object).await
         }
     }
@@ -164,7 +164,8 @@ fn rest(context: &Context, uid: &str, step: &Step, memory: Memory) -> Action {
     let mut looks = 0;
     context.remember(uid, |remembered| {
         remembered.memory = memory;
-        remembered.looks = if matches!(step, Step::Stop(Stop::Failed(_))) { remembered.looks.saturating_add(1) } else { 0 };
+        remembered.looks =
+            if matches!(step, Step::Stop(Stop::Failed(_))) { remembered.looks.saturating_add(1) } else { 0 };
         looks = remembered.looks;
     });
     match step {

@@ -4,8 +4,8 @@
 //! writes it, so that a field cannot be forgotten in one of them.
 
 use calendar_sync::{
-    Account, ChannelRecord, Desired, Failure, Failures, Mark, NotificationType, Observed, Output, Profile, Reason, Record,
-    Retry, Stop,
+    Account, ChannelRecord, Desired, Failure, Failures, Mark, NotificationType, Observed, Output, Profile, Reason,
+    Record, Retry, Stop,
 };
 use jiff::Timestamp;
 use k8s_controller::conditions::{self, ConditionStatus, DesiredCondition};
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::verdict::Verdict;
 use crate::api::{
-    AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus, NextChannel, NextWork,
-    NotificationStatus, OutputStatus, ProfileStatus, SyncStatus, condition,
+    AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus, NextChannel,
+    NextWork, NotificationStatus, OutputStatus, ProfileStatus, SyncStatus, condition,
 };
 use crate::kubernetes::{self, CallError};
 
@@ -62,13 +62,14 @@ pub fn mark(status: &CalendarSubscriptionStatus) -> Mark {
 }
 
 fn account(status: &AccountStatus) -> Account {
-    let profile = |ProfileStatus { id, provider, connected, initial_sync_required, relink_url }: ProfileStatus| Profile {
-        id,
-        provider,
-        connected,
-        initial_sync_required: initial_sync_required.unwrap_or_default(),
-        relink_url,
-    };
+    let profile =
+        |ProfileStatus { id, provider, connected, initial_sync_required, relink_url }: ProfileStatus| Profile {
+            id,
+            provider,
+            connected,
+            initial_sync_required: initial_sync_required.unwrap_or_default(),
+            relink_url,
+        };
     Account { id: status.id.clone(), profiles: status.profiles.iter().cloned().map(profile).collect() }
 }
 
@@ -100,7 +101,11 @@ fn instant(Time(time): Time) -> Timestamp {
 }
 
 /// The status that says all of this, on top of the one before: conditions keep their transition times.
-pub fn compose(before: &CalendarSubscriptionStatus, generation: Option<i64>, verdict: &Verdict<'_>) -> CalendarSubscriptionStatus {
+pub fn compose(
+    before: &CalendarSubscriptionStatus,
+    generation: Option<i64>,
+    verdict: &Verdict<'_>,
+) -> CalendarSubscriptionStatus {
     let mut status = before.clone();
     status.observed_generation = generation;
     if let Verdict::Engine { desired, observed, .. } = verdict {
@@ -116,7 +121,7 @@ pub fn compose(before: &CalendarSubscriptionStatus, generation: Option<i64>, ver
     }
     for (kind, says) in verdict.conditions() {
         let desired = DesiredCondition::new(kind, says.status, says.reason, says.message);
-        conditions::set(&mut status.conditions, desired.observed_generation(generation));
+        let _changed = conditions::set(&mut status.conditions, desired.observed_generation(generation));
     }
     status
 }
@@ -259,7 +264,8 @@ pub async fn write(
             Ok(written) => return Ok((written, true)),
             Err(error) if error.is_conflict() => {
                 let fresh = kubernetes::call(api.get(&name)).await;
-                let fresh = fresh.map_err(|error| if error.is_not_found() { WriteError::Gone } else { error.into() })?;
+                let fresh =
+                    fresh.map_err(|error| if error.is_not_found() { WriteError::Gone } else { error.into() })?;
                 if !only_mark_differs(&object, &fresh) {
                     return Err(WriteError::Changed);
                 }
@@ -275,7 +281,12 @@ pub async fn write(
 /// The mark without what was acted on; the sequence stays, so that it only ever grows.
 fn cleared(notification: NotificationStatus, acted_on: Option<i64>) -> NotificationStatus {
     if acted_on == Some(notification.sequence) {
-        NotificationStatus { sequence: notification.sequence, received_time: None, changes_since: None, types: Vec::new() }
+        NotificationStatus {
+            sequence: notification.sequence,
+            received_time: None,
+            changes_since: None,
+            types: Vec::new(),
+        }
     } else {
         notification
     }
@@ -313,11 +324,6 @@ pub struct Says {
     pub reason: &'static str,
     /// One line: cause and remedy.
     pub message: String,
-}
-
-/// Whether the subscription was ready.
-pub fn is_ready(status: &CalendarSubscriptionStatus) -> bool {
-    conditions::find(&status.conditions, condition::READY).is_some_and(|ready| ready.status == "True")
 }
 
 /// What a stop means for the conditions.

@@ -18,7 +18,11 @@ pub fn between(before: &CalendarSubscriptionStatus, after: &CalendarSubscription
     }
     let erased = |status: &CalendarSubscriptionStatus| status.sync.as_ref().and_then(|sync| sync.erased_time.clone());
     if erased(before).is_none() && erased(after).is_some() {
-        notes.push(Note::warning("Erased", "Erase", "the stored events are erased, as the account's owner demanded".to_owned()));
+        notes.push(Note::warning(
+            "Erased",
+            "Erase",
+            "the stored events are erased, as the account's owner demanded".to_owned(),
+        ));
         return notes;
     }
     let (was, is) = (ready(before), ready(after));

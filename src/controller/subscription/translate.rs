@@ -1,6 +1,8 @@
 //! Between Cronofy's types and the engine's: nothing is decided here, and nothing is lost but what is never stored.
 
-use calendar_sync::{Account, ChannelFilter, Event, EventTime, EventsRequest, Person, Profile, RemoteChannel, RemoteEvent};
+use calendar_sync::{
+    Account, ChannelFilter, Event, EventTime, EventsRequest, Person, Profile, RemoteChannel, RemoteEvent,
+};
 use cronofy::{Attendee, EventsQuery, Filters, Organizer, TzIdError, UserInfo};
 
 /// The query of a read's first page.

@@ -62,8 +62,14 @@ fn refused(refusal: &Refusal) -> [(&'static str, Says); 6] {
         (condition::CREDENTIALS_VALID, if *about == About::Credentials { cause() } else { waiting() }),
         (condition::CHANNEL_ACTIVE, waiting()),
         (condition::SYNCED, if *about == About::Spec { cause() } else { waiting() }),
-        (condition::RECONCILING, if *stalled { no("Stalled", "waits for a person") } else { yes(reason, message.clone()) }),
-        (condition::STALLED, if *stalled { yes(reason, message.clone()) } else { no("Retrying", "tried again by itself") }),
+        (
+            condition::RECONCILING,
+            if *stalled { no("Stalled", "waits for a person") } else { yes(reason, message.clone()) },
+        ),
+        (
+            condition::STALLED,
+            if *stalled { yes(reason, message.clone()) } else { no("Retrying", "tried again by itself") },
+        ),
     ]
 }
 
@@ -144,7 +150,9 @@ fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
     if stop == Some(Stop::Erased) {
         return no("Erased", "closed, since the account's owner had the data erased");
     }
-    if let Some(Stop::Failed(reason @ (Reason::NoCallbackUrl | Reason::CallbackUrlTooLong | Reason::NotSupported))) = stop {
+    if let Some(Stop::Failed(reason @ (Reason::NoCallbackUrl | Reason::CallbackUrlTooLong | Reason::NotSupported))) =
+        stop
+    {
         return no(reason.as_str(), cannot(reason));
     }
     if record.id.is_none() {
@@ -173,7 +181,9 @@ fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
         );
         return no("Erased", message);
     }
-    if let Some(Stop::Failed(reason @ (Reason::NoCallbackUrl | Reason::CallbackUrlTooLong | Reason::NotSupported))) = stop {
+    if let Some(Stop::Failed(reason @ (Reason::NoCallbackUrl | Reason::CallbackUrlTooLong | Reason::NotSupported))) =
+        stop
+    {
         return no(reason.as_str(), cannot(reason));
     }
     if let Some(Failures { last, .. }) = &record.failures {
@@ -191,7 +201,10 @@ fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
         }
     }
     let range = record.swept_through.map_or_else(String::new, |to| format!(", read up to {to}"));
-    yes("Synced", format!("{} in {} {}{range} ({})", events(output.events), output.kind, output.name, desired.time_zone.name()))
+    yes(
+        "Synced",
+        format!("{} in {} {}{range} ({})", events(output.events), output.kind, output.name, desired.time_zone.name()),
+    )
 }
 
 fn ready(desired: &Desired, observed: &Observed, causes: [&Says; 3]) -> Says {
@@ -232,7 +245,10 @@ fn disconnected(profile: &Profile) -> String {
 
 fn initial_sync(account: &Account) -> String {
     let pending = account.profiles.iter().filter(|profile| profile.initial_sync_required).count();
-    format!("Cronofy still reads {pending} of {} profiles for the first time: the copy is not complete yet", account.profiles.len())
+    format!(
+        "Cronofy still reads {pending} of {} profiles for the first time: the copy is not complete yet",
+        account.profiles.len()
+    )
 }
 
 fn events(count: usize) -> String {
