@@ -19,7 +19,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 /// # Errors
 /// If they cannot be written as YAML.
 pub fn yaml() -> Result<String, serde_saphyr::ser_error::Error> {
-    crds().iter().map(serde_saphyr::to_string).collect()
+    crds().iter().map(|crd| Ok(format!("---\n{}", serde_saphyr::to_string(crd)?))).collect()
 }
 
 /// Writes one file per kind.

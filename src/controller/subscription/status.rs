@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::verdict::Verdict;
 use crate::api::{
     AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus, NextChannel,
-    NextWork, NotificationStatus, OutputStatus, ProfileStatus, SyncStatus, condition,
+    NextWork, NotificationStatus, OutputStatus, ProfileStatus, SyncStatus,
 };
 use crate::kubernetes::{self, CallError};
 
