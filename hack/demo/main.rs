@@ -1,0 +1,305 @@
+//! `make demo`: the operator's main job on a real API server, with a simulated Cronofy. It says what it does, shows what a
+//! person would look at, and cleans up all it started.
+
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser;
+use cronofy_sim::{AccountDraft, Options, Simulator};
+use jiff::{SignedDuration, Timestamp};
+use testenv::{Access, ControlPlane, Scope};
+
+/// Runs the operator's main job once, on a control plane and a simulated Cronofy of its own.
+#[derive(Parser)]
+struct Arguments {
+    /// Exit by itself when all is shown.
+    #[arg(long)]
+    once: bool,
+    /// Take this iCalendar file instead of the one that comes with the project.
+    #[arg(long, value_name = "FILE")]
+    ics: Option<PathBuf>,
+}
+
+const NAMESPACE: &str = "demo";
+const CLIENT_ID: &str = "your-client-id";
+const CLIENT_SECRET: &str = "your-client-secret";
+const PATIENCE: Duration = Duration::from_secs(60);
+const CALENDAR: &str = include_str!("calendar.ics");
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match demo(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\ndemo failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demo(arguments: Arguments) -> Result<()> {
+    testenv::install_tls_provider();
+    let ics = match &arguments.ics {
+        Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
+        None => CALENDAR.to_owned(),
+    };
+
+    let step = Step::begin("etcd and kube-apiserver");
+    let plane = ControlPlane::start(testenv::Options::default()).await?;
+    let shell = Shell { access: plane.admin_access().with_namespace(NAMESPACE), plane: &plane };
+    step.done(&format!("at {}", plane.admin_access().url()));
+
+    let step = Step::begin("Cronofy, simulated");
+    let sim = Simulator::start(Options { control: true, ..Options::default() }).await?;
+    sim.add_application(CLIENT_ID, &[CLIENT_SECRET]);
+    let account = sim.add_account(AccountDraft::default());
+    let calendar = sim.add_calendar(&account, "Demo");
+    let count = sim.import_ics(&calendar, &ics).context("the iCalendar file")?;
+    let token = sim.issue_refresh_token(&account, CLIENT_ID);
+    step.done(&format!("at {}, with {count} events", sim.api_url()));
+
+    let step = Step::begin("custom resource definitions, rights");
+    plane.apply_yaml(&cronofy_operator::crds::yaml()?).await?;
+    shell.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}")).await?;
+    let operator_access = operator_access(&plane).await?;
+    step.done("");
+
+    let step = Step::begin("operator");
+    let operator = Operator::start(&plane, &operator_access)?;
+    operator.ready().await?;
+    step.done(&format!("webhook at http://{}, metrics at http://{}/metrics", operator.webhook, operator.admin));
+
+    let step = Step::begin("examples/application.yaml, examples/subscription.yaml");
+    shell.apply(&example(include_str!("../../examples/application.yaml"), sim.api_url().as_ref(), &token)?).await?;
+    shell.apply(&example(include_str!("../../examples/subscription.yaml"), sim.api_url().as_ref(), &token)?).await?;
+    shell.kubectl(&["wait", "calsub/on-call", "--for=condition=Ready", "--timeout=60s"]).await?;
+    step.done("Ready");
+
+    shell.show(&["get", "calsub"]).await?;
+    shell.show(&["describe", "calsub", "on-call"]).await?;
+    println!("\n$ kubectl get configmap on-call-events -o jsonpath='{{.data.events\\.json}}'");
+    println!("{}", shell.events().await?.trim_end());
+
+    move_one_event(&shell, &sim, &account).await?;
+
+    if arguments.once {
+        ensure!(operator.stop().await?, "the operator did not end cleanly");
+        println!("\nDone.");
+        return Ok(());
+    }
+    let kubeconfig = plane.dir().join("demo.kubeconfig");
+    shell.access.write_kubeconfig(&kubeconfig)?;
+    go_on(&plane, &sim, &kubeconfig);
+    tokio::signal::ctrl_c().await?;
+    println!("\nCleaning up ...");
+    operator.stop().await?;
+    Ok(())
+}
+
+/// Moves an event by an hour in the calendar, and waits until the ConfigMap shows it.
+async fn move_one_event(shell: &Shell<'_>, sim: &Simulator, account: &str) -> Result<()> {
+    let now = sim.now();
+    let events: Vec<serde_json::Value> = serde_json::from_str(&shell.events().await?)?;
+    let timed = |event: &&serde_json::Value| event["allDay"] == false && time(&event["start"]) > Some(now);
+    let Some(event) = events.iter().find(timed).or_else(|| events.iter().find(|event| event["allDay"] == false)) else {
+        println!("\nThe calendar has no event with a time of day in the window: nothing to move.");
+        return Ok(());
+    };
+    let uid = event["id"].as_str().context("an event has an id")?;
+    let (Some(start), Some(end)) = (time(&event["start"]), time(&event["end"])) else { bail!("an event has times") };
+    let hour = SignedDuration::from_hours(1);
+    let title = event["summary"].as_str().unwrap_or("an event");
+    println!("\nMoving \"{title}\" from {start} to {} in the calendar of account {account} ...", start + hour);
+    let begun = Instant::now();
+    sim.move_event(uid, start + hour, end + hour)?;
+    loop {
+        let events: Vec<serde_json::Value> = serde_json::from_str(&shell.events().await?)?;
+        let moved = |event: &serde_json::Value| event["id"] == uid && time(&event["start"]) == Some(start + hour);
+        if events.iter().any(moved) {
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "the ConfigMap did not follow");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    println!("The ConfigMap followed after {} ms:", begun.elapsed().as_millis());
+    for line in shell.events().await?.lines().filter(|line| line.contains(uid)) {
+        println!("  {line}");
+    }
+    Ok(())
+}
+
+fn time(value: &serde_json::Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// An example as it stands in examples/, with the simulator's address and credentials in place of yours.
+fn example(yaml: &str, api: &str, token: &str) -> Result<String> {
+    let filled = yaml
+        .replace("  dataCenter: us", &format!("  endpoint: {api}"))
+        .replace("the-refresh-token-of-the-account", token);
+    ensure!(filled != yaml, "the example has the places to fill in");
+    Ok(filled)
+}
+
+/// A ServiceAccount with the chart's rights.
+async fn operator_access(plane: &ControlPlane) -> Result<Access> {
+    #[derive(serde::Deserialize)]
+    struct Rights {
+        objects: Vec<k8s_openapi::api::rbac::v1::PolicyRule>,
+        namespaces: Vec<k8s_openapi::api::rbac::v1::PolicyRule>,
+        lease: Vec<k8s_openapi::api::rbac::v1::PolicyRule>,
+    }
+    let rights: Rights = serde_saphyr::from_str(include_str!("../../charts/cronofy-operator/files/rbac.yaml"))?;
+    let (client, account) = (plane.admin()?, (NAMESPACE, "cronofy-operator"));
+    let access = plane.service_account_access(account.0, account.1).await?;
+    for (scope, rules) in [
+        (Scope::Cluster, &rights.objects),
+        (Scope::Cluster, &rights.namespaces),
+        (Scope::Namespace(NAMESPACE.to_owned()), &rights.lease),
+    ] {
+        testenv::grant(&client, scope, account, rules).await?;
+    }
+    Ok(access)
+}
+
+fn go_on(plane: &ControlPlane, sim: &Simulator, kubeconfig: &Path) {
+    let kubectl = plane.kubectl_path().map_or_else(|_| "kubectl".into(), |path| path.display().to_string());
+    println!(
+        "\nAll of it stays up until Ctrl-C. In another terminal:\n
+  export KUBECONFIG={}
+  {kubectl} get configmap on-call-events -o yaml --watch
+  {kubectl} annotate calsub on-call cronofy-operator.dev/requestedAt=\"$(date)\"
+  curl {}    # what the simulator can do: move events, lose notifications, fail
+
+The simulated Cronofy API is at {}.",
+        kubeconfig.display(),
+        sim.control_url(),
+        sim.api_url(),
+    );
+}
+
+/// kubectl, as a person would use it.
+struct Shell<'a> {
+    plane: &'a ControlPlane,
+    access: Access,
+}
+
+impl Shell<'_> {
+    async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.run(arguments, "").await
+    }
+
+    async fn apply(&self, yaml: &str) -> Result<()> {
+        self.run(&["apply", "--server-side", "-f", "-"], yaml).await.map(drop)
+    }
+
+    async fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let output = self.plane.kubectl_as(&self.access, arguments.iter().copied(), input).await?;
+        ensure!(output.status.success(), "kubectl {}: {}", arguments.join(" "), output.stderr.trim());
+        Ok(output.stdout)
+    }
+
+    async fn show(&self, arguments: &[&str]) -> Result<()> {
+        println!("\n$ kubectl {}", arguments.join(" "));
+        println!("{}", self.kubectl(arguments).await?.trim_end());
+        Ok(())
+    }
+
+    async fn events(&self) -> Result<String> {
+        self.kubectl(&["get", "configmap", "on-call-events", "-o", r"jsonpath={.data.events\.json}"]).await
+    }
+}
+
+/// The operator's binary as a child, which ends with the demo.
+struct Operator {
+    child: Child,
+    webhook: SocketAddr,
+    admin: SocketAddr,
+    log: PathBuf,
+}
+
+impl Operator {
+    fn start(plane: &ControlPlane, access: &Access) -> Result<Self> {
+        let kubeconfig = plane.dir().join("operator.kubeconfig");
+        access.write_kubeconfig(&kubeconfig)?;
+        let (webhook, admin) = (free_address()?, free_address()?);
+        let log = plane.dir().join("operator.log");
+        let child = Command::new(binary()?)
+            .args(["run", "--allow-http-callback", "--allow-custom-endpoints", "--log-format", "text"])
+            .arg("--webhook-base-url")
+            .arg(format!("http://{webhook}"))
+            .args(["--webhook-listen", &webhook.to_string(), "--admin-listen", &admin.to_string()])
+            .args(["--lease-namespace", NAMESPACE])
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log)?)
+            .spawn()
+            .context("the operator's binary")?;
+        Ok(Self { child, webhook, admin, log })
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let (begun, url) = (Instant::now(), format!("http://{}/readyz", self.admin));
+        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "the operator did not become ready: {}",
+                std::fs::read_to_string(&self.log).unwrap_or_default()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, as Kubernetes does. Gives whether it ended cleanly.
+    async fn stop(mut self) -> Result<bool> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(false)
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary stands beside the folder that this example was built into.
+fn binary() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let path = own.parent().and_then(Path::parent).context("a build folder")?.join("cronofy-operator");
+    ensure!(path.is_file(), "{} is missing: run `make demo`, which builds it", path.display());
+    Ok(path)
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+}
+
+/// A line that says what is done, and how long it took.
+struct Step(Instant);
+
+impl Step {
+    fn begin(what: &str) -> Self {
+        print!("starting {what} ... ");
+        let _ = io::stdout().flush();
+        Self(Instant::now())
+    }
+
+    fn done(self, more: &str) {
+        println!("done in {:.1} s {more}", self.0.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,10 @@
+//! What integration tests stand on: a real API server, a simulated Cronofy over HTTP, the operator as a child process with just
+//! the rights that the chart gives it.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod operator;
+pub mod world;
+
+pub use operator::{Operator, PATIENCE};
+pub use world::World;

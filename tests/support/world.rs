@@ -1,0 +1,286 @@
+//! A namespace of its own on the shared API server, with its own simulated Cronofy and its own operators.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use cronofy_operator::api::{CalendarSubscription, CronofyApplication};
+use cronofy_sim::{AccountDraft, Options, Settings, Simulator};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testenv::{ControlPlane, Scope, TestNamespace, eventually};
+
+use super::operator::{Operator, OperatorOptions, PATIENCE};
+
+pub const CLIENT_ID: &str = "client-1";
+pub const CLIENT_SECRET: &str = "secret-of-client-1";
+
+/// One test's part of the world.
+pub struct World {
+    pub plane: &'static ControlPlane,
+    pub namespace: TestNamespace,
+    pub client: Client,
+    pub sim: Simulator,
+    /// The account that `subscription` refers to.
+    pub account: String,
+    service_account: String,
+    next_kubeconfig: AtomicU32,
+}
+
+#[derive(Deserialize)]
+struct Rights {
+    objects: Vec<PolicyRule>,
+    namespaces: Vec<PolicyRule>,
+    lease: Vec<PolicyRule>,
+}
+
+/// The chart's rights: the tests run with these and no others.
+fn rights() -> Rights {
+    serde_saphyr::from_str(include_str!("../../charts/cronofy-operator/files/rbac.yaml")).unwrap()
+}
+
+impl World {
+    /// A namespace with the kinds, the rights, an application and an account, and a simulator that knows both.
+    pub async fn start(name: &str) -> Self {
+        Self::on(testenv::shared().await.unwrap(), name).await
+    }
+
+    /// The same on an API server of the test's own, which it may stop.
+    pub async fn on(plane: &'static ControlPlane, name: &str) -> Self {
+        let warnings = plane.apply_crds(&cronofy_operator::crds::crds()).await.unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let namespace = plane.namespace(name).await.unwrap();
+        let client = plane.admin().unwrap();
+        let sim = Simulator::start(Options { settings: Settings::default(), ..Options::default() }).await.unwrap();
+        sim.add_application(CLIENT_ID, &[CLIENT_SECRET]);
+        let account = sim.add_account(AccountDraft::default());
+        let world = Self {
+            plane,
+            client,
+            sim,
+            account,
+            service_account: "operator".to_owned(),
+            namespace,
+            next_kubeconfig: AtomicU32::new(0),
+        };
+        world.grant(world.ns()).await;
+        world.secret("app", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]).await;
+        let token = world.sim.issue_refresh_token(&world.account, CLIENT_ID);
+        world.secret("account", &[("refresh_token", &token)]).await;
+        world.apply_application("app", "app").await;
+        world
+    }
+
+    pub fn ns(&self) -> &str {
+        self.namespace.name()
+    }
+
+    /// Gives this world's operator the chart's rights in a namespace.
+    pub async fn grant(&self, namespace: &str) {
+        let Rights { objects, namespaces, lease } = rights();
+        let account = (self.ns(), self.service_account.as_str());
+        let here = Scope::Namespace(namespace.to_owned());
+        testenv::grant(&self.client, here.clone(), account, &objects).await.unwrap();
+        testenv::grant(&self.client, here, account, &lease).await.unwrap();
+        testenv::grant(&self.client, Scope::Cluster, account, &namespaces).await.unwrap();
+    }
+
+    /// Options for an operator that watches this world's namespace.
+    pub async fn operator_options(&self) -> OperatorOptions {
+        let access = self.plane.service_account_access(self.ns(), &self.service_account).await.unwrap();
+        OperatorOptions {
+            kubeconfig: self.write_kubeconfig(&access),
+            namespaces: vec![self.ns().to_owned()],
+            lease_namespace: self.ns().to_owned(),
+            webhook_base_url: None,
+            environment: BTreeMap::new(),
+            arguments: Vec::new(),
+        }
+    }
+
+    pub fn write_kubeconfig(&self, access: &testenv::Access) -> PathBuf {
+        let number = self.next_kubeconfig.fetch_add(1, Ordering::Relaxed);
+        let path = self.plane.dir().join(format!("{}-{number}.kubeconfig", self.ns()));
+        access.write_kubeconfig(&path).unwrap();
+        path
+    }
+
+    /// Starts an operator.
+    pub async fn operator(&self) -> Operator {
+        Operator::start(&self.operator_options().await).await
+    }
+
+    /// Creates or replaces a Secret.
+    pub async fn secret(&self, name: &str, values: &[(&str, &str)]) {
+        self.secret_in(self.ns(), name, values).await;
+    }
+
+    pub async fn secret_in(&self, namespace: &str, name: &str, values: &[(&str, &str)]) {
+        let values: BTreeMap<_, _> = values.iter().copied().collect();
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": values });
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret)).await.unwrap();
+    }
+
+    pub async fn delete_secret(&self, name: &str) {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), self.ns());
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Creates an application whose endpoint is the simulator.
+    pub async fn apply_application(&self, name: &str, secret: &str) {
+        self.apply_application_in(self.ns(), name, json!({
+            "endpoint": self.sim.api_url(), "credentialsSecretRef": { "name": secret },
+        }))
+        .await;
+    }
+
+    pub async fn apply_application_in(&self, namespace: &str, name: &str, spec: Value) {
+        let object = json!({
+            "apiVersion": "cronofy-operator.dev/v1alpha1", "kind": "CronofyApplication",
+            "metadata": { "name": name }, "spec": spec,
+        });
+        let api: Api<CronofyApplication> = Api::namespaced(self.client.clone(), namespace);
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
+    }
+
+    pub fn subscriptions(&self) -> Api<CalendarSubscription> {
+        Api::namespaced(self.client.clone(), self.ns())
+    }
+
+    /// Creates or replaces a subscription; `more` is merged into the usual spec.
+    pub async fn subscribe(&self, name: &str, more: Value) -> CalendarSubscription {
+        self.subscribe_in(self.ns(), name, more).await
+    }
+
+    pub async fn subscribe_in(&self, namespace: &str, name: &str, more: Value) -> CalendarSubscription {
+        let mut spec = json!({
+            "applicationRef": { "name": "app" },
+            "account": { "secretRef": { "name": "account" } },
+        });
+        for (key, value) in more.as_object().cloned().unwrap_or_default() {
+            spec[key] = value;
+        }
+        let object = json!({
+            "apiVersion": "cronofy-operator.dev/v1alpha1", "kind": "CalendarSubscription",
+            "metadata": { "name": name }, "spec": spec,
+        });
+        let api: Api<CalendarSubscription> = Api::namespaced(self.client.clone(), namespace);
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap()
+    }
+
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) {
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        self.subscriptions().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Waits until a subscription is as wanted, and gives it. On failure shows what it was last.
+    pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(&CalendarSubscription) -> bool) -> CalendarSubscription {
+        self.until_in(self.ns(), name, what, wanted).await
+    }
+
+    pub async fn until_in(
+        &self,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&CalendarSubscription) -> bool,
+    ) -> CalendarSubscription {
+        let api: Api<CalendarSubscription> = Api::namespaced(self.client.clone(), namespace);
+        let found = eventually(&format!("{name}: {what}"), PATIENCE, || async {
+            api.get(name).await.ok().filter(|subscription| wanted(subscription))
+        });
+        match found.await {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                let last = api.get(name).await.map(|subscription| json!(subscription.status));
+                panic!("{error}; the status was last {last:#?}");
+            }
+        }
+    }
+
+    pub async fn ready(&self, name: &str) -> CalendarSubscription {
+        self.until(name, "is Ready", |subscription| condition(subscription, "Ready").0 == "True").await
+    }
+
+    /// Waits until Ready is False with this reason; gives the message.
+    pub async fn refused(&self, name: &str, reason: &str) -> String {
+        let is = |subscription: &CalendarSubscription| {
+            let (status, found, _) = condition(subscription, "Ready");
+            status == "False" && found == reason
+        };
+        condition(&self.until(name, reason, is).await, "Ready").2
+    }
+
+    /// The ConfigMap that a subscription's events are in.
+    pub async fn output(&self, name: &str) -> Option<ConfigMap> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.ns());
+        api.get_opt(name).await.unwrap()
+    }
+
+    /// The events of a subscription with the usual output, as stored.
+    pub async fn events(&self, name: &str) -> Vec<Value> {
+        self.events_in(self.ns(), &format!("{name}-events")).await
+    }
+
+    pub async fn events_in(&self, namespace: &str, output: &str) -> Vec<Value> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let Some(map) = api.get_opt(output).await.unwrap() else { return Vec::new() };
+        map.data.and_then(|data| serde_json::from_str(data.get("events.json")?).ok()).unwrap_or_default()
+    }
+
+    /// Waits until the events are as wanted.
+    pub async fn events_until(&self, name: &str, what: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let found = eventually(&format!("events of {name}: {what}"), PATIENCE, || async {
+            Some(self.events(name).await).filter(|events| wanted(events))
+        });
+        match found.await {
+            Ok(events) => events,
+            Err(error) => {
+                let status = self.subscriptions().get(name).await.map(|subscription| json!(subscription.status));
+                panic!("{error}; the events were last {:#?}, the status {status:#?}", self.events(name).await)
+            }
+        }
+    }
+
+    /// Waits until the titles of the events are these, in any order.
+    pub async fn titles(&self, name: &str, titles: &[&str]) {
+        let mut wanted: Vec<&str> = titles.to_vec();
+        wanted.sort_unstable();
+        self.events_until(name, &format!("{wanted:?}"), |events| {
+            let mut found: Vec<&str> = events.iter().filter_map(|event| event["summary"].as_str()).collect();
+            found.sort_unstable();
+            found == wanted
+        })
+        .await;
+    }
+
+    /// Waits until a subscription is gone.
+    pub async fn gone(&self, name: &str) {
+        let api = self.subscriptions();
+        let gone = eventually(&format!("{name} is gone"), PATIENCE, || async {
+            api.get_opt(name).await.unwrap().is_none().then_some(())
+        });
+        if let Err(error) = gone.await {
+            panic!("{error}; it is {:#?}", api.get(name).await.map(|subscription| json!(subscription)));
+        }
+    }
+}
+
+/// Status, reason and message of a condition.
+pub fn condition(subscription: &CalendarSubscription, kind: &str) -> (String, String, String) {
+    let conditions = subscription.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.into_iter().find(|condition| condition.type_ == kind);
+    found.map_or_else(Default::default, |condition| {
+        (condition.status.clone(), condition.reason.clone(), condition.message.clone())
+    })
+}
+
+/// The generation that the conditions describe is the present one.
+pub fn observed(subscription: &CalendarSubscription) -> bool {
+    subscription.status.as_ref().and_then(|status| status.observed_generation) == subscription.meta().generation
+}
