@@ -91,8 +91,7 @@ mod tests {
     }
 
     fn marked(hints: &[Hint], present: &Value) -> Value {
-        let mut pending = Pending::default();
-        hints.iter().for_each(|hint| pending.add(*hint));
+        let pending = all(hints);
         let present: Option<NotificationStatus> = serde_json::from_value(present.clone()).unwrap();
         serde_json::to_value(pending.onto(present.as_ref())).unwrap()
     }
@@ -154,18 +153,18 @@ mod tests {
     fn any_mark() -> impl Strategy<Value = Option<NotificationStatus>> {
         let mark = (0..1000_i64, prop::collection::vec(any_hint(), 0..3));
         prop::option::of(mark.prop_map(|(sequence, hints)| {
-            let mut pending = Pending::default();
-            hints.iter().for_each(|hint| pending.add(*hint));
             if hints.is_empty() {
                 return NotificationStatus { sequence, ..NotificationStatus::default() };
             }
-            NotificationStatus { sequence, ..pending.onto(None) }
+            NotificationStatus { sequence, ..all(&hints).onto(None) }
         }))
     }
 
     fn all(hints: &[Hint]) -> Pending {
         let mut pending = Pending::default();
-        hints.iter().for_each(|hint| pending.add(*hint));
+        for hint in hints {
+            pending.add(*hint);
+        }
         pending
     }
 
