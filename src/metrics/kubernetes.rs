@@ -281,6 +281,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_with_the_layer_is_a_client() {
+        let metrics = Metrics::new();
+        let service = service_fn(|_: Request<kube::client::Body>| async {
+            Ok::<_, Infallible>(Response::new(kube::client::Body::from(b"{}".to_vec())))
+        });
+        let builder = kube::client::ClientBuilder::new(service, "default").with_layer(&metrics.kubernetes_layer());
+        builder
+            .build()
+            .request_text(Request::get("/api/v1/namespaces/a/secrets?watch=1").body(Vec::new()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(sample(&metrics, "rest_client_request_duration_seconds_count", &[("verb", "WATCH")]), 1.0);
+    }
+
+    #[tokio::test]
     async fn answers_failures_and_requests_given_up_are_all_counted() {
         let metrics = Metrics::new();
         let service = |status: u16| {

@@ -147,7 +147,7 @@ label_values! {
         CalendarSubscriptionStatus = "calendarsubscription/status",
         /// The status of a `CronofyApplication`.
         CronofyApplicationStatus = "cronofyapplication/status",
-        /// ConfigMap.
+        /// `ConfigMap`.
         ConfigMap = "configmap",
         /// Secret.
         Secret = "secret",
@@ -317,7 +317,7 @@ label_values! {
 
     /// Where events are stored.
     StoreType {
-        /// ConfigMaps.
+        /// `ConfigMap`s.
         ConfigMap = "config_map",
         /// Secrets.
         Secret = "secret",
@@ -347,7 +347,7 @@ label_values! {
         Subscriptions = "subscriptions",
         /// `CronofyApplication`.
         Applications = "applications",
-        /// ConfigMaps that hold events.
+        /// `ConfigMap`s that hold events.
         ConfigMaps = "config_maps",
         /// Secrets that hold events.
         Secrets = "secrets",

@@ -349,8 +349,8 @@ mod tests {
         let queue = Metrics::new().queue(Controller::CalendarSubscription);
         assert_eq!(queue.stalled_for(), None);
         queue.queued("a");
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(queue.stalled_for(), Some(Duration::from_secs(60)));
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(queue.stalled_for(), Some(Duration::from_mins(1)));
         let running = queue.started("b");
         tokio::time::advance(Duration::from_secs(5)).await;
         running.finish(ReconcileOutcome::Success);

@@ -172,13 +172,11 @@ async fn write_all(shared: Arc<Shared>, route: Arc<Route>) {
     let mut turn = Turn { shared: &shared, uid: &route.uid, over: false };
     while let Some(batch) = turn.next() {
         let Batch { pending, waiting, known } = batch;
-        let result = match timeout(shared.limits.write, shared.commit(&route, &pending, known)).await {
-            Ok(result) => result,
-            Err(_) => {
-                shared.metrics.mark_write(MarkOutcome::TimedOut);
-                Err(MarkError::Unavailable)
-            }
-        };
+        let written = timeout(shared.limits.write, shared.commit(&route, &pending, known)).await;
+        let result = written.unwrap_or_else(|_| {
+            shared.metrics.mark_write(MarkOutcome::TimedOut);
+            Err(MarkError::Unavailable)
+        });
         turn.remember(result.as_ref().ok());
         let answer = result.map(drop);
         for waiting in waiting {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use calendar_sync::NotificationType;
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::NotificationStatus;
@@ -72,10 +72,10 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
     one.into_iter().chain(other).min()
 }
 
-/// The status has whole seconds. Rounded down: reading from a little earlier is harmless, from a little later it is not.
+/// The status has whole seconds, of years that every date format can write. Rounded down: to read from a little earlier is
+/// harmless, from a little later it is not.
 fn whole_seconds(time: Timestamp) -> Time {
-    let floor = Timestamp::from_second(time.as_second()).unwrap_or(time);
-    Time(if floor > time { floor.saturating_sub(1.second()).unwrap_or(floor) } else { floor })
+    Time(Timestamp::from_second(time.as_second().max(0)).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
 #[cfg(test)]
@@ -91,8 +91,7 @@ mod tests {
     }
 
     fn marked(hints: &[Hint], present: &Value) -> Value {
-        let mut pending = Pending::default();
-        hints.iter().for_each(|hint| pending.add(*hint));
+        let pending = all(hints);
         let present: Option<NotificationStatus> = serde_json::from_value(present.clone()).unwrap();
         serde_json::to_value(pending.onto(present.as_ref())).unwrap()
     }
@@ -122,6 +121,11 @@ mod tests {
                 vec![late],
                 json!({"sequence": 5, "changesSince": "2026-11-20T06:00:00Z"}),
                 json!({"sequence": 6, "receivedTime": "2026-11-20T08:00:01Z", "changesSince": "2026-11-20T08:00:00Z", "types": ["change"]}),
+            ),
+            (
+                vec![hint(NotificationType::Change, Some("-009999-01-02T01:59:59Z"), "2026-11-20T08:00:02Z")],
+                json!({"sequence": i64::MAX - 1}),
+                json!({"sequence": i64::MAX, "receivedTime": "2026-11-20T08:00:02Z", "changesSince": "1970-01-01T00:00:00Z", "types": ["change"]}),
             ),
             (
                 vec![gdpr],
@@ -154,18 +158,18 @@ mod tests {
     fn any_mark() -> impl Strategy<Value = Option<NotificationStatus>> {
         let mark = (0..1000_i64, prop::collection::vec(any_hint(), 0..3));
         prop::option::of(mark.prop_map(|(sequence, hints)| {
-            let mut pending = Pending::default();
-            hints.iter().for_each(|hint| pending.add(*hint));
             if hints.is_empty() {
                 return NotificationStatus { sequence, ..NotificationStatus::default() };
             }
-            NotificationStatus { sequence, ..pending.onto(None) }
+            NotificationStatus { sequence, ..all(&hints).onto(None) }
         }))
     }
 
     fn all(hints: &[Hint]) -> Pending {
         let mut pending = Pending::default();
-        hints.iter().for_each(|hint| pending.add(*hint));
+        for hint in hints {
+            pending.add(*hint);
+        }
         pending
     }
 
@@ -182,7 +186,7 @@ mod tests {
             }
             let since = next.changes_since.as_ref().map(|time| time.0);
             for asked in hints.iter().filter_map(|hint| hint.changes_since).chain(before.changes_since.map(|time| time.0)) {
-                prop_assert!(since.is_some_and(|since| since <= asked));
+                prop_assert!(since.is_some_and(|since| since <= asked.max(Timestamp::UNIX_EPOCH)));
             }
             let received = next.received_time.map(|time| time.0);
             prop_assert!(hints.iter().all(|hint| received.is_some_and(|received| received <= hint.received)));

@@ -68,6 +68,11 @@ impl Route {
         })
     }
 
+    fn later_than(&self, other: &Self) -> bool {
+        let version = |route: &Self| route.resource_version.parse::<u64>().ok();
+        version(self).zip(version(other)).is_some_and(|(own, other)| own > other)
+    }
+
     fn tokens(&self) -> impl Iterator<Item = Token> {
         self.generations.iter().filter_map(|generation| token(&channel::token(&self.uid, *generation)))
     }
@@ -119,15 +124,15 @@ impl Routes {
         self.read().synced()
     }
 
-    /// Takes over a subscription as it is now.
+    /// Takes over a subscription as it is now, unless the table has a later version of it.
+    ///
+    /// Whoever has just written a status may say so before the watch does: a channel's first notification can be faster.
     pub fn apply(&self, subscription: &CalendarSubscription) {
-        let Some(route) = Route::of(subscription).map(Arc::new) else { return };
+        let Some(route) = Route::of(subscription) else { return };
         let mut table = self.write();
-        table.remove(&route.uid);
-        for token in route.tokens() {
-            table.tokens.insert(token, Arc::clone(&route));
+        if table.subscriptions.get(&route.uid).is_none_or(|known| !known.later_than(&route)) {
+            table.put(route);
         }
-        table.subscriptions.insert(route.uid.clone(), route);
     }
 
     /// Forgets a subscription.
@@ -179,6 +184,15 @@ impl Table {
         self.feeds > 0 && self.synced == self.feeds
     }
 
+    fn put(&mut self, route: Route) {
+        let route = Arc::new(route);
+        self.remove(&route.uid);
+        for token in route.tokens() {
+            self.tokens.insert(token, Arc::clone(&route));
+        }
+        self.subscriptions.insert(route.uid.clone(), route);
+    }
+
     fn remove(&mut self, uid: &str) {
         let Some(route) = self.subscriptions.remove(uid) else { return };
         for token in route.tokens() {
@@ -205,8 +219,13 @@ impl RouteFeed {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(object) => {
-                if let Some(uid) = self.apply(object) {
+                if let Some(uid) = object.uid() {
+                    self.own.insert(uid.clone());
                     self.listed.insert(uid);
+                }
+                // Taken over whatever the version: when the cluster was restored from a backup, versions begin again earlier.
+                if let Some(route) = object.0.as_ref().ok().and_then(Route::of) {
+                    self.routes.write().put(route);
                 }
             }
             Event::InitDone => {
@@ -218,7 +237,12 @@ impl RouteFeed {
                     self.routes.write().synced += 1;
                 }
             }
-            Event::Apply(object) => drop(self.apply(object)),
+            Event::Apply(object) => {
+                self.own.extend(object.uid());
+                if let Ok(subscription) = &object.0 {
+                    self.routes.apply(subscription);
+                }
+            }
             Event::Delete(object) => {
                 if let Some(uid) = object.uid() {
                     self.routes.remove(&uid);
@@ -226,15 +250,6 @@ impl RouteFeed {
                 }
             }
         }
-    }
-
-    fn apply(&mut self, object: &DeserializeGuard<CalendarSubscription>) -> Option<String> {
-        let uid = object.uid()?;
-        if let Ok(subscription) = &object.0 {
-            self.routes.apply(subscription);
-        }
-        self.own.insert(uid.clone());
-        Some(uid)
     }
 }
 
@@ -335,6 +350,29 @@ mod tests {
         assert!(found(&routes, "u1", 3).is_none());
         assert!(routes.is_empty());
         assert!(routes.read().tokens.is_empty());
+    }
+
+    #[test]
+    fn an_older_version_does_not_replace_a_later_one_unless_a_new_list_tells_it() {
+        let (routes, mut feed) = synced();
+        let version = |version: &str, generation: i64| {
+            let mut object = object("u1", &json!({"channel": {"generation": generation}}));
+            object["metadata"]["resourceVersion"] = json!(version);
+            guarded(object)
+        };
+        routes.apply(version("10", 5).0.as_ref().unwrap());
+        feed.observe(&Event::Apply(version("9", 1)));
+        assert!(found(&routes, "u1", 5).is_some());
+        feed.observe(&Event::Apply(version("10", 6)));
+        assert!(found(&routes, "u1", 6).is_some());
+        feed.observe(&Event::Apply(version("odd", 7)));
+        assert!(found(&routes, "u1", 7).is_some(), "versions that are no numbers cannot be compared");
+        feed.observe(&Event::Apply(version("100", 8)));
+        feed.observe(&Event::Init);
+        feed.observe(&Event::InitApply(version("3", 2)));
+        feed.observe(&Event::InitDone);
+        assert!(found(&routes, "u1", 2).is_some());
+        assert!(found(&routes, "u1", 8).is_none());
     }
 
     #[test]

@@ -107,6 +107,17 @@ async fn what_was_cleared_meanwhile_does_not_come_back() {
     assert_eq!(fake.state().mark("u1"), expected);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_written_once_is_not_written_again_with_the_next() {
+    let fake = fake(&Value::Null);
+    let (marker, route) = (marker(&fake), fake.route("u1"));
+    marker.mark(&route, change(1), soon()).await.unwrap();
+    clear(&fake, Duration::ZERO).await.unwrap();
+    marker.mark(&route, of(NotificationType::Verification), soon()).await.unwrap();
+    let expected = json!({"sequence": 2, "receivedTime": "1970-01-01T00:33:20Z", "types": ["verification"]});
+    assert_eq!(fake.state().mark("u1"), expected);
+}
+
 #[test]
 fn with_the_same_sequence_the_cleared_mark_is_the_newer_one() {
     let fake = fake(&json!({"sequence": 7}));
@@ -177,8 +188,9 @@ async fn races_that_go_on_are_not_fought_in_a_busy_loop() {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscription_that_is_gone_or_another_one_is_not_marked() {
-    let fake = fake(&Value::Null);
+    let fake = fake(&json!({"sequence": 1}));
     let route = fake.route("u1");
+    // With an equal mark: only the uid tells the two apart.
     let mut another = fake.state().objects["u1"].clone();
     another["metadata"]["uid"] = json!("u2");
     fake.state().put(another.clone());

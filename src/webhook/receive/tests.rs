@@ -454,6 +454,56 @@ async fn a_replayed_notification_is_coalesced() {
     assert!(world.patches() <= 3, "{}", world.patches());
 }
 
+/// All that is logged, however fine.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_request_reaches_the_log_or_the_metrics() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let _logged = tracing::subscriber::set_default(subscriber.finish());
+    let world = world();
+    let mut body = change();
+    body["notification"]["canary"] = json!("canary");
+    body["channel"]["filters"] = json!({"calendar_ids": ["canary"]});
+    let text = body.to_string();
+    assert_eq!(world.deliver("u1", &body).await, 204);
+    assert_eq!(world.send(with_signature(&path("u1", 1), "canary", &text)).await, 401);
+    assert_eq!(world.send(with_signature("/hook/canarycanarycanarycan", "canary", &text)).await, 404);
+    assert_eq!(world.send(signed("u1", "{canary")).await, 400);
+    assert_eq!(world.deliver("u1", &notification("canary", "canary", "canary")).await, 404);
+    assert_eq!(world.deliver("u1", &notification("canary", "chn_1", "canary")).await, 204);
+    for fault in [Fault::Status(500), Fault::Hang] {
+        world.fake.state().patch_fault = fault;
+        assert_eq!(world.deliver("u1", &body).await, 503);
+    }
+    tokio::time::advance(Duration::from_mins(2)).await;
+    world.fake.state().secret_fault = Fault::Status(500);
+    assert_eq!(world.deliver("u1", &body).await, 503);
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("mark refused") && logged.contains("client secret not read"), "{logged}");
+    let told = logged + &world.metrics.encode();
+    for secret in
+        ["canary", SECRET, &channel::token("u1", 1), &signature_of(SECRET, &text), "chn_1", "hooks.example.org"]
+    {
+        assert!(!told.contains(secret), "{secret}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

@@ -4,6 +4,8 @@ use futures::future::join_all;
 use super::*;
 use crate::webhook::fake::{Fake, Fault};
 
+type Values<'a> = &'a [(&'a str, &'a str)];
+
 const BODY: &[u8] = br#"{"example":"well-known"}"#;
 
 fn signed(secret: &str) -> Vec<u8> {
@@ -28,7 +30,7 @@ async fn a_secret_is_read_once_a_minute_however_many_ask() {
         all.iter().all(|secrets| secrets.as_ref().unwrap().verify(&signed("one"), BODY) == Ok(SecretSlot::Current))
     );
     assert_eq!(reads(&fake), 1);
-    tokio::time::advance(LIFETIME - Duration::from_millis(1)).await;
+    tokio::time::advance(Duration::from_millis(59_999)).await;
     reader.secrets("platform", "credentials").await.unwrap();
     assert_eq!(reads(&fake), 1);
     tokio::time::advance(Duration::from_millis(1)).await;
@@ -92,7 +94,7 @@ async fn what_was_withdrawn_does_not_outlive_its_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn values_are_taken_as_they_are_meant() {
-    let table: [(&[(&str, &str)], &str, Option<SecretSlot>); 9] = [
+    let table: [(Values, &str, Option<SecretSlot>); 9] = [
         (&[("client_secret", "one\n")], "one", Some(SecretSlot::Current)),
         (&[("client_secret", "one\r\n")], "one", Some(SecretSlot::Current)),
         (&[("client_secret", "one\n\n")], "one\n", Some(SecretSlot::Current)),
