@@ -87,7 +87,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         admin_listener,
         admin::router(health.clone(), metrics.clone()),
         Limits::ADMIN,
-        metrics.webhook_connections(),
+        prometheus_client::metrics::gauge::Gauge::default(),
         told(closed.clone()),
     );
 

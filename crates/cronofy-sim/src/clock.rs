@@ -36,11 +36,6 @@ impl Clock {
         *self = Self::running(self.now());
     }
 
-    /// Puts it forward.
-    pub fn advance(&mut self, by: Duration) {
-        self.set(add(self.now(), by));
-    }
-
     /// Sets it.
     pub fn set(&mut self, now: Timestamp) {
         self.at = now;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use calendar_sync::{Desired, EventsRequest, Memory, Observed, Outcome, Purpose, Record, Snapshot, Step, Stored};
 use cronofy::secrecy::SecretString;
-use cronofy::{Answer, NewChannel, PageUrl};
+use cronofy::{Answer, Endpoint, NewChannel, PageUrl};
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 
@@ -146,24 +146,28 @@ impl<'a> Driver<'a> {
             },
             Step::RefreshToken => self.refresh_token(pass).await,
             Step::CheckAccount => {
-                let call = self.call(pass, lane, "userinfo", async |client, token| client.userinfo(token).await);
+                let call =
+                    self.call(pass, lane, Endpoint::UserInfo, async |client, token| client.userinfo(token).await);
                 call.await.map_or_else(identity, |answer| Outcome::Account(translate::account(answer.value)))
             }
             Step::ListChannels => {
-                let call = self.call(pass, lane, "list_channels", async |client, token| client.channels(token).await);
+                let call =
+                    self.call(pass, lane, Endpoint::ListChannels, async |client, token| client.channels(token).await);
                 call.await.map_or_else(identity, |answer| {
                     Outcome::Channels(answer.value.into_iter().map(translate::channel).collect())
                 })
             }
             Step::CreateChannel { callback_url, filter } => {
                 let new = NewChannel { callback_url: callback_url.clone(), filters: translate::filters(filter) };
-                let call = self
-                    .call(pass, lane, "create_channel", async |client, token| client.create_channel(token, &new).await);
+                let call = self.call(pass, lane, Endpoint::CreateChannel, async |client, token| {
+                    client.create_channel(token, &new).await
+                });
                 call.await.map_or_else(identity, |answer| Outcome::ChannelCreated { id: answer.value.channel_id })
             }
             Step::CloseChannel { id } => {
-                let call =
-                    self.call(pass, lane, "close_channel", async |client, token| client.close_channel(token, id).await);
+                let call = self.call(pass, lane, Endpoint::CloseChannel, async |client, token| {
+                    client.close_channel(token, id).await
+                });
                 call.await.map_or_else(identity, |_| Outcome::ChannelClosed { id: id.clone() })
             }
             Step::ReadEvents(request) => self.read(pass, request).await,
@@ -203,7 +207,7 @@ impl<'a> Driver<'a> {
         &self,
         pass: &Pass,
         lane: Lane,
-        endpoint: &'static str,
+        endpoint: Endpoint,
         call: impl AsyncFnOnce(&cronofy::Client, &SecretString) -> Result<Answer<T>, cronofy::Error>,
     ) -> Result<Answer<T>, Outcome> {
         let Some(token) = &pass.token else { return Err(Outcome::Unauthorized) };
@@ -294,10 +298,11 @@ impl<'a> Driver<'a> {
                 Ok(query) => query,
                 Err(error) => return Outcome::Failed(failure::time_zone(&error)),
             };
-            self.call(pass, lane, "events", async |client, token| client.events(token, &query).await).await
+            self.call(pass, lane, Endpoint::Events, async |client, token| client.events(token, &query).await).await
         } else {
             let Some(page) = pass.page.take() else { return Outcome::NotFound };
-            self.call(pass, lane, "events_page", async |client, token| client.next_page(token, &page).await).await
+            self.call(pass, lane, Endpoint::EventsPage, async |client, token| client.next_page(token, &page).await)
+                .await
         };
         match answer {
             Ok(Answer { value, date }) => {

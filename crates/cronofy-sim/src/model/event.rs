@@ -170,10 +170,7 @@ impl Event {
     pub fn shown(&self, query: &ReadQuery, window: (Date, Date)) -> bool {
         let zone = &query.zone;
         let bounded = query.from.is_some() || query.to.is_some() || !self.managed;
-        let range = (
-            start_of(query.from.unwrap_or(window.0), zone),
-            start_of(query.to.unwrap_or(window.1), zone),
-        );
+        let range = (start_of(query.from.unwrap_or(window.0), zone), start_of(query.to.unwrap_or(window.1), zone));
         let inside = self.within(self.draft.start, self.draft.end, range, zone)
             || (query.include_moved && self.former.iter().any(|(start, end)| self.within(*start, *end, range, zone)));
         let wanted = if query.only_managed { self.managed } else { query.include_managed || !self.managed };

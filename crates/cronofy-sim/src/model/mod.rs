@@ -1,5 +1,6 @@
 //! The model: what Cronofy knows, and how it changes. No HTTP, no clock of its own, no randomness but a seeded one.
 
+mod account;
 mod channel;
 mod event;
 
@@ -184,9 +185,8 @@ impl Model {
             Rotation::Stays => Some(token.to_owned()),
             Rotation::Absent => None,
         };
-        let same = grant.access.filter(|_| {
-            self.settings.refresh_while_valid == crate::settings::RefreshWhileValid::SameToken
-        });
+        let same =
+            grant.access.filter(|_| self.settings.refresh_while_valid == crate::settings::RefreshWhileValid::SameToken);
         let known = same.and_then(|access| {
             let left = self.access_tokens.get(&access)?.expires.as_second() - now.as_second();
             (left > 0).then_some((access, left))
@@ -227,7 +227,10 @@ impl Model {
         let account = self.account_of(calendar)?;
         let calendar = self.calendar_or_first(calendar)?;
         let uid = draft.uid.clone().unwrap_or_else(|| self.id("evt_external_"));
-        self.change(Change { uid: uid.clone(), account, calendar, draft: Some(draft), managed: None, event_id: None }, now);
+        self.change(
+            Change { uid: uid.clone(), account, calendar, draft: Some(draft), managed: None, event_id: None },
+            now,
+        );
         Some(uid)
     }
 
@@ -293,7 +296,8 @@ impl Model {
     /// Whether an event stands, or stood, within the sync window.
     fn is_in_window(&self, uid: &str, now: Timestamp) -> bool {
         let window = self.window(now);
-        let query = ReadQuery { include_deleted: true, include_moved: true, include_managed: true, ..ReadQuery::default() };
+        let query =
+            ReadQuery { include_deleted: true, include_moved: true, include_managed: true, ..ReadQuery::default() };
         self.events.get(uid).is_some_and(|event| event.shown(&query, window))
     }
 
