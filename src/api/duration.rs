@@ -35,6 +35,7 @@ impl JsonSchema for Interval {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$", "maxLength": 32 })
+        // The form is checked by the rule of each field, together with its minimum: so a person gets one message with both.
+        json_schema!({ "type": "string", "maxLength": 32 })
     }
 }

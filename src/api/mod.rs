@@ -8,6 +8,8 @@ mod conditions;
 mod cronofy_application;
 mod defaults;
 mod duration;
+mod foreign;
+mod rules;
 
 pub use calendar_subscription::*;
 pub use conditions::*;
