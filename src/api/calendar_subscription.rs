@@ -111,7 +111,7 @@ pub struct CalendarSubscriptionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// How often the regular work is done that notifications cannot replace. Durations are one to four whole numbers with units
-    /// `h`, `m`, `s` or `ms`, such as `90m` or `1h30m`.
+    /// `h`, `m`, `s` or `ms`, such as `90m` or `1h30m`, and at most `8760h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervals: Option<Intervals>,
     /// How much of an event is copied. `Busy`: when, and whether it blocks the time. `Titles`: summary and status, too. `Full`:

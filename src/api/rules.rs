@@ -69,8 +69,9 @@ pub const TIME_ZONE: RuleWithMessage = (
 /// The base URL of an API.
 pub const ENDPOINT: RuleWithMessage = (
     concat!(
-        r"isURL(self) && self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?",
-        r"(/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?$')"
+        r"self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?",
+        r"(/([A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?$')",
+        " && isURL(self) && (url(self).getPort() == '' || int(url(self).getPort()) <= 65535)"
     ),
     "must be an absolute http or https URL without user info, query and fragment, such as https://api.cronofy.com",
 );
@@ -105,12 +106,15 @@ pub const LABEL_VALUE: RuleWithMessage = (
     "must be the value of a label: letters, digits, '-', '_' and '.', with a letter or digit at both ends",
 );
 
-/// A duration of at least `shortest`, in the form of GEP-2257. The form is looked at first: what is none cannot be compared.
+/// A duration from `shortest` to a year, in the form of GEP-2257. The form is looked at first: what is none cannot be compared.
 pub fn at_least(shortest: &str) -> Rule {
-    let rule = format!("self.matches('^([0-9]{{1,5}}(h|m|s|ms)){{1,4}}$') && duration(self) >= duration('{shortest}')");
+    let rule = format!(
+        "self.matches('^([0-9]{{1,5}}(h|m|s|ms)){{1,4}}$') && duration(self) >= duration('{shortest}') && duration(self) <= \
+         duration('8760h')"
+    );
     let message = format!(
-        "must be a duration of at least {shortest}: one to four whole numbers, each with its unit h, m, s or ms, such as 90m \
-         or 1h30m"
+        "must be a duration of at least {shortest} and at most 8760h: one to four whole numbers, each with its unit h, m, s or \
+         ms, such as 90m or 1h30m"
     );
     Rule::new(rule).message(message.as_str())
 }
