@@ -5,8 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::application;
-use crate::subscription;
+use crate::{application, status, subscription};
 
 /// Which kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +56,16 @@ impl Case {
             Kind::Subscription => subscription::complete(),
             Kind::Application => application::complete(),
         };
+        if self.of_status() {
+            object["status"] = status::complete();
+        }
         put(&mut object, &self.path, self.value.clone());
         object
+    }
+
+    /// Whether it is about what stands in the status.
+    pub fn of_status(&self) -> bool {
+        self.path.starts_with("status")
     }
 
     /// What the case tries, for the messages of failed tests.
@@ -290,5 +297,5 @@ impl Table {
 
 /// All cases of both kinds.
 pub fn table() -> Vec<Case> {
-    [subscription::cases(), application::cases()].concat()
+    [subscription::cases(), application::cases(), status::cases()].concat()
 }

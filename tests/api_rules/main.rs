@@ -3,6 +3,9 @@
 
 mod application;
 mod cases;
+mod kubectl;
 mod offline;
+mod schema;
 mod server;
+mod status;
 mod subscription;

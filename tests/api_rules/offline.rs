@@ -3,9 +3,10 @@
 use cronofy_operator::api::{CalendarSubscription, CronofyApplication};
 use cronofy_operator::crds;
 use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cases::{By, Case, Kind, Outcome, table};
+use crate::{application, subscription};
 
 /// The schema of a kind, as it is applied.
 pub fn schema(kind: Kind) -> Value {
@@ -65,25 +66,33 @@ fn each_rule_refuses_what_it_is_to_refuse_with_its_own_words() {
 
 #[test]
 fn what_is_accepted_can_be_read_and_written_again() {
+    let schemas = [Kind::Subscription, Kind::Application].map(|kind| compile_schema(&schema(kind)));
     for case in table().into_iter().filter(|case| case.outcome == Outcome::Accepted) {
         let again = match case.kind {
-            Kind::Subscription => {
-                let read: CalendarSubscription =
-                    serde_json::from_value(case.object()).unwrap_or_else(|error| panic!("{}: {error}", case.title()));
-                read.validate_cel().unwrap_or_else(|error| panic!("{} written again: {error}", case.title()));
-                serde_json::to_value(&read).unwrap()
-            }
-            Kind::Application => {
-                let read: CronofyApplication =
-                    serde_json::from_value(case.object()).unwrap_or_else(|error| panic!("{}: {error}", case.title()));
-                read.validate_cel().unwrap_or_else(|error| panic!("{} written again: {error}", case.title()));
-                serde_json::to_value(&read).unwrap()
-            }
+            Kind::Subscription => serde_json::from_value(case.object()).map(|read: CalendarSubscription| json!(read)),
+            Kind::Application => serde_json::from_value(case.object()).map(|read: CronofyApplication| json!(read)),
         };
-        let mut object = case.object();
-        without_nulls(&mut object);
+        let again = again.unwrap_or_else(|error| panic!("{}: {error}", case.title()));
+        let verdict = Validator::new().validate_compiled(&schemas[case.kind as usize], &again, None);
+        verdict.unwrap_or_else(|error| panic!("{} written again: {error}", case.title()));
+        // A duration may be written in another form, and is read as the same then.
         if !case.path.starts_with("spec.intervals") {
+            let mut object = case.object();
+            without_nulls(&mut object);
             assert_eq!(again["spec"], object["spec"], "{}", case.title());
         }
     }
+}
+
+#[test]
+fn the_types_themselves_can_tell_whether_a_spec_is_valid() {
+    let mut subscription: CalendarSubscription = serde_json::from_value(subscription::complete()).unwrap();
+    subscription.validate_cel().unwrap();
+    subscription.spec.account.secret_ref = None;
+    assert!(subscription.validate_cel().is_err());
+
+    let mut application: CronofyApplication = serde_json::from_value(application::complete()).unwrap();
+    application.validate_cel().unwrap();
+    application.spec.endpoint = Some("ftp://api.example.org".to_owned());
+    assert!(application.validate_cel().is_err());
 }
