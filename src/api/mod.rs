@@ -8,11 +8,15 @@ mod conditions;
 mod cronofy_application;
 mod defaults;
 mod duration;
+mod foreign;
+mod rules;
+mod subscription_status;
 
 pub use calendar_subscription::*;
 pub use conditions::*;
 pub use cronofy_application::*;
 pub use duration::*;
+pub use subscription_status::*;
 
 /// The API group of both kinds.
 pub const GROUP: &str = "cronofy-operator.dev";

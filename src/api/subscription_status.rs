@@ -1,0 +1,221 @@
+//! The status of a `CalendarSubscription`.
+//!
+//! What comes from outside has generous bounds: a status that the API server refuses could never be written.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::foreign;
+
+/// What the operator knows about the subscription.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CalendarSubscriptionStatus {
+    /// The generation of the spec that this status describes; -1 before the first visit.
+    #[schemars(range(min = -1))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready` sums up; `CredentialsValid`, `ChannelActive`, `Synced`, `Reconciling` and `Stalled` tell why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "foreign::conditions")]
+    pub conditions: Vec<Condition>,
+    /// The value of the annotation `cronofy-operator.dev/requestedAt` that was acted on last.
+    #[schemars(length(max = 262144))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_request: Option<String>,
+    /// The account, as Cronofy describes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountStatus>,
+    /// The push channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelStatus>,
+    /// Notifications that arrived and are not yet acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notification: Option<NotificationStatus>,
+    /// How far the copy is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncStatus>,
+    /// What was written, and where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputStatus>,
+    /// The failure that is being retried; absent when healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureStatus>,
+}
+
+/// The account, as Cronofy describes it. Never an e-mail address or a profile's name.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountStatus {
+    /// Cronofy's id of the account.
+    #[schemars(length(max = 1024))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The calendar services that the account is connected to.
+    #[schemars(length(max = 1000))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<ProfileStatus>,
+}
+
+/// One calendar service of the account.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileStatus {
+    /// Cronofy's id of the profile.
+    #[schemars(length(max = 1024))]
+    pub id: String,
+    /// The calendar service, for example `google`.
+    #[schemars(length(max = 1024))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Whether Cronofy can read from it.
+    pub connected: bool,
+    /// Whether Cronofy has not yet read all of its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_sync_required: Option<bool>,
+    /// Page where the account's owner connects the service again; only while it is not connected.
+    #[schemars(length(max = 8192))]
+    #[serde(default, rename = "relinkURL", skip_serializing_if = "Option::is_none")]
+    pub relink_url: Option<String>,
+}
+
+/// The push channel.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelStatus {
+    /// Cronofy's id of the channel; absent until it exists.
+    #[schemars(length(max = 1024))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Counts the channels of this subscription: the present one has this number. 0 before the first.
+    #[schemars(range(min = 0))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// The channel that is being made; written before it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextChannel>,
+    /// Hash of the callback URL and filters that the channel was made with.
+    #[schemars(length(max = 1024))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<String>,
+    /// When the channel was made or adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_time: Option<Time>,
+    /// When Cronofy first reached the callback URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_time: Option<Time>,
+    /// When the last notification that was acted on arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_notification_time: Option<Time>,
+    /// When the channel was last seen in Cronofy's list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check_time: Option<Time>,
+    /// When the channel is to be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<Time>,
+}
+
+/// A channel that is being made.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct NextChannel {
+    /// Its number.
+    #[schemars(range(min = 0))]
+    pub generation: i64,
+}
+
+/// The durable mark that notifications leave. Written by the webhook, cleared by the reconciler.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationStatus {
+    /// Grows with every mark and is never reset.
+    #[schemars(range(min = 0))]
+    pub sequence: i64,
+    /// When the first of the pending notifications arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_time: Option<Time>,
+    /// The smallest time from which the pending notifications ask to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_since: Option<Time>,
+    /// The types of the pending notifications, as Cronofy names them.
+    #[schemars(length(max = 16), inner(length(max = 64)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+}
+
+/// How far the copy is.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncStatus {
+    /// When everything was last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_full_sync_time: Option<Time>,
+    /// When the output last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change_time: Option<Time>,
+    /// Date up to which the far edge of the window has been read.
+    #[schemars(length(max = 32))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_through: Option<String>,
+    /// When the stored events were erased because the account's owner asked Cronofy for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_time: Option<Time>,
+    /// What comes next and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextWork>,
+}
+
+/// What comes next and when.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NextWork {
+    /// The work, for example `FullSync`.
+    #[schemars(length(max = 64))]
+    pub what: String,
+    /// Not before this time.
+    pub time: Time,
+}
+
+/// What was written, and where.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputStatus {
+    /// Kind of the output.
+    #[schemars(length(max = 64))]
+    pub kind: String,
+    /// Name of the output.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Number of events in it.
+    #[schemars(range(min = 0))]
+    pub events: i64,
+    /// Number of slices the events are cut into; 1 while they stand in the output itself.
+    #[schemars(range(min = 0))]
+    pub slices: i64,
+    /// Size of the events in bytes.
+    #[schemars(range(min = 0))]
+    pub bytes: i64,
+    /// SHA-256 of the events as stored, in hexadecimal.
+    #[schemars(length(max = 128))]
+    pub content_hash: String,
+}
+
+/// The failure that is being retried.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureStatus {
+    /// How many times in a row it failed.
+    #[schemars(range(min = 0))]
+    pub count: i32,
+    /// When it failed last.
+    pub last_time: Time,
+    /// When it is tried again; absent when it waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_retry_time: Option<Time>,
+    /// The reason, as in the condition.
+    #[schemars(length(max = 1024))]
+    pub reason: String,
+}
