@@ -9,7 +9,7 @@ use cronofy_sim::{AccountDraft, Options, Settings, Simulator};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testenv::{ControlPlane, Scope, TestNamespace, eventually};
@@ -83,7 +83,7 @@ impl World {
     pub async fn grant(&self, namespace: &str) {
         let Rights { objects, namespaces, lease } = rights();
         let account = (self.ns(), self.service_account.as_str());
-        let here = Scope::Namespace(namespace.to_owned());
+        let here = Scope::Namespace(namespace);
         testenv::grant(&self.client, here.clone(), account, &objects).await.unwrap();
         testenv::grant(&self.client, here, account, &lease).await.unwrap();
         testenv::grant(&self.client, Scope::Cluster, account, &namespaces).await.unwrap();
@@ -191,7 +191,8 @@ impl World {
         wanted: impl Fn(&CalendarSubscription) -> bool,
     ) -> CalendarSubscription {
         let api: Api<CalendarSubscription> = Api::namespaced(self.client.clone(), namespace);
-        let found = eventually(&format!("{name}: {what}"), PATIENCE, || async {
+        let text = format!("{name}: {what}");
+        let found = eventually(&text, PATIENCE, || async {
             api.get(name).await.ok().filter(|subscription| wanted(subscription))
         });
         match found.await {
@@ -235,7 +236,8 @@ impl World {
 
     /// Waits until the events are as wanted.
     pub async fn events_until(&self, name: &str, what: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let found = eventually(&format!("events of {name}: {what}"), PATIENCE, || async {
+        let text = format!("events of {name}: {what}");
+        let found = eventually(&text, PATIENCE, || async {
             Some(self.events(name).await).filter(|events| wanted(events))
         });
         match found.await {
@@ -262,7 +264,8 @@ impl World {
     /// Waits until a subscription is gone.
     pub async fn gone(&self, name: &str) {
         let api = self.subscriptions();
-        let gone = eventually(&format!("{name} is gone"), PATIENCE, || async {
+        let text = format!("{name} is gone");
+        let gone = eventually(&text, PATIENCE, || async {
             api.get_opt(name).await.unwrap().is_none().then_some(())
         });
         if let Err(error) = gone.await {
@@ -282,5 +285,5 @@ pub fn condition(subscription: &CalendarSubscription, kind: &str) -> (String, St
 
 /// The generation that the conditions describe is the present one.
 pub fn observed(subscription: &CalendarSubscription) -> bool {
-    subscription.status.as_ref().and_then(|status| status.observed_generation) == subscription.meta().generation
+    subscription.status.as_ref().and_then(|status| status.observed_generation) == subscription.metadata.generation
 }
