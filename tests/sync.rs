@@ -3,20 +3,9 @@
 
 mod support;
 
-use cronofy_sim::EventDraft;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
-use support::World;
-
-/// A time of day some days from now, in whole seconds.
-fn on(days: i64, hour: i64) -> Timestamp {
-    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
-    now + SignedDuration::from_hours(24 * days + hour)
-}
-
-fn event(title: &str, day: i64) -> EventDraft {
-    EventDraft::new(title, on(day, 0), on(day, 1))
-}
+use support::{World, event, on};
 
 #[tokio::test]
 async fn a_subscription_becomes_a_copy_that_follows_every_kind_of_change() {

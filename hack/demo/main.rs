@@ -81,8 +81,7 @@ async fn demo(arguments: Arguments) -> Result<()> {
 
     shell.show(&["get", "calsub"]).await?;
     shell.show(&["describe", "calsub", "on-call"]).await?;
-    println!("\n$ kubectl get configmap on-call-events -o jsonpath='{{.data.events\\.json}}'");
-    println!("{}", shell.events().await?.trim_end());
+    show_events(&shell, sim.now()).await?;
 
     move_one_event(&shell, &sim, &account).await?;
 
@@ -98,6 +97,25 @@ async fn demo(arguments: Arguments) -> Result<()> {
     println!("\nCleaning up ...");
     operator.stop().await?;
     Ok(())
+}
+
+/// Prints the events in the ConfigMap: those that end after now, as many as fit on a screen.
+async fn show_events(shell: &Shell<'_>, now: Timestamp) -> Result<()> {
+    const SHOWN: usize = 10;
+    println!("\n$ kubectl get configmap on-call-events -o jsonpath='{{.data.events\\.json}}'    # from now on");
+    let text = shell.events().await?;
+    let ahead: Vec<&str> = text.lines().filter(|line| ends_after(line, now)).collect();
+    for line in ahead.iter().take(SHOWN) {
+        println!("{line}");
+    }
+    println!("... {} events in all", text.lines().filter(|line| line.starts_with('{')).count());
+    Ok(())
+}
+
+/// Whether a line of the ConfigMap is an event that ends after `now`.
+fn ends_after(line: &str, now: Timestamp) -> bool {
+    let event: Option<serde_json::Value> = serde_json::from_str(line.trim_end_matches(',')).ok();
+    event.is_some_and(|event| event["end"].as_str() > Some(now.to_string().as_str()))
 }
 
 /// Moves an event by an hour in the calendar, and waits until the ConfigMap shows it.
@@ -159,7 +177,7 @@ async fn operator_access(plane: &ControlPlane) -> Result<Access> {
     for (scope, rules) in [
         (Scope::Cluster, &rights.objects),
         (Scope::Cluster, &rights.namespaces),
-        (Scope::Namespace(NAMESPACE.to_owned()), &rights.lease),
+        (Scope::Namespace(NAMESPACE), &rights.lease),
     ] {
         testenv::grant(&client, scope, account, rules).await?;
     }

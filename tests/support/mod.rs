@@ -4,7 +4,10 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod operator;
+pub mod switch;
+pub mod times;
 pub mod world;
 
 pub use operator::{Operator, PATIENCE};
-pub use world::World;
+pub use times::{event, on};
+pub use world::{World, condition};

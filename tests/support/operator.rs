@@ -120,6 +120,15 @@ impl Operator {
         status.await.expect("the operator ends after SIGTERM").success()
     }
 
+    /// Waits until it ends by itself; gives whether that was clean.
+    pub async fn ends(mut self) -> bool {
+        let status = eventually("the operator ends by itself", PATIENCE, || {
+            let ended = self.child.try_wait().unwrap();
+            async move { ended }
+        });
+        status.await.expect("the operator ends by itself").success()
+    }
+
     /// SIGKILL: it gets to do nothing.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
