@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions of both kinds, as they are applied to a cluster.
+//! The `CustomResourceDefinition`s of both kinds, as they are applied to a cluster.
 //!
 //! The derive gives the most of them. What it cannot say is added here: the status that an object has before the operator has
 //! seen it. What it says too much of is taken away: `nullable`, so that `null` means the same as leaving a field out.

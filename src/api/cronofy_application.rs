@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{SecretRef, foreign, rules};
 
 /// An application registered at Cronofy.
+#[allow(clippy::duplicated_attributes, reason = "each column has a type of its own")]
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[kube(
     group = "cronofy-operator.dev",

@@ -21,7 +21,7 @@ pub struct CalendarSubscriptionStatus {
     #[schemars(schema_with = "foreign::conditions")]
     pub conditions: Vec<Condition>,
     /// The value of the annotation `cronofy-operator.dev/requestedAt` that was acted on last.
-    #[schemars(length(max = 262144))]
+    #[schemars(length(max = 262_144))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_request: Option<String>,
     /// The account, as Cronofy describes it.

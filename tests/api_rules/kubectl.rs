@@ -36,8 +36,8 @@ async fn get_shows_at_a_glance_what_is_the_matter() {
         namespace.name()
     );
     let body = serde_json::to_vec(&json!({ "status": status::complete() })).unwrap();
-    let patch = Request::patch(path).header("content-type", "application/merge-patch+json").body(body).unwrap();
-    client.request::<Value>(patch).await.unwrap();
+    let request = Request::patch(path).header("content-type", "application/merge-patch+json").body(body).unwrap();
+    client.request::<Value>(request).await.unwrap();
 
     let get =
         async |what: &[&str]| kubectl(control_plane, &[&["get", "-n", namespace.name()], what].concat(), "").await;
