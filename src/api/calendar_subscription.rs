@@ -92,8 +92,8 @@ pub struct CalendarSubscriptionSpec {
     /// Whether only events are copied that the application itself made. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_managed: Option<bool>,
-    /// Whether events are copied, too, that the application itself made. Cronofy announces no change of those in which the
-    /// application had a hand: they come with the next read. Default: `true`.
+    /// Whether events are copied, too, that the application itself made. Cronofy announces no change that the application makes
+    /// itself: it is copied with the next read. Default: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_managed: Option<bool>,
     /// IANA time zone, such as `Europe/Berlin`, in which the days of the window begin and all-day events are meant.

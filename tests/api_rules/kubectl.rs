@@ -12,7 +12,7 @@ use testenv::{ControlPlane, eventually};
 use crate::server::{cluster, create};
 use crate::{application, status, subscription};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What kubectl prints; it must succeed and warn of nothing.
 async fn kubectl(control_plane: &ControlPlane, arguments: &[&str], input: &str) -> String {

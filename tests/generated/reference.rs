@@ -23,7 +23,9 @@ All fields of both kinds. `kubectl explain calsub.spec` and `kubectl explain cro
 /// The page.
 pub fn page() -> String {
     let mut page = HEAD.to_owned();
-    crds::crds().iter().for_each(|crd| kind(&mut page, crd));
+    for crd in &crds::crds() {
+        kind(&mut page, crd);
+    }
     annotations(&mut page);
     page
 }
@@ -66,7 +68,9 @@ fn kind(page: &mut String, crd: &CustomResourceDefinition) {
             "\n### {title}\n\n{intro}\n\n| Field | Type | Default | Meaning | Rules |\n| --- | --- | --- | --- | --- |"
         )
         .unwrap();
-        rows.iter().for_each(|row| writeln!(page, "| {} |", row.join(" | ")).unwrap());
+        for row in rows {
+            writeln!(page, "| {} |", row.join(" | ")).unwrap();
+        }
     }
 }
 
@@ -88,7 +92,7 @@ fn collect(rows: &mut Vec<[String; 5]>, path: &str, schema: &Value, required: bo
     let default = match default {
         Some(default) => default,
         None if required && in_spec => "required".to_owned(),
-        None => String::new(),
+        None => schema.get("default").map(|default| format!("`{default}`")).unwrap_or_default(),
     };
     rows.push(
         [format!("`{path}`"), kind_of(schema), default, meaning, limits(schema).join("; ")].map(|cell| escaped(&cell)),
