@@ -92,8 +92,8 @@ pub struct CalendarSubscriptionSpec {
     /// Whether only events are copied that the application itself made. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_managed: Option<bool>,
-    /// Whether events are copied, too, that the application itself made. Cronofy announces no change of those in which the
-    /// application had a hand: they come with the next read. Default: `true`.
+    /// Whether events are copied, too, that the application itself made. Cronofy announces no change that the application makes
+    /// itself: it is copied with the next read. Default: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_managed: Option<bool>,
     /// IANA time zone, such as `Europe/Berlin`, in which the days of the window begin and all-day events are meant.
@@ -248,8 +248,8 @@ pub enum Visibility {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreSpec {
-    /// Kind of the output. `ConfigMap`: for whoever may read the namespace's ConfigMaps. `Secret` and `Remote`: reserved, this
-    /// version does not write them and says so in the condition `Ready`. Default: `ConfigMap`.
+    /// Kind of the output. `ConfigMap`: whoever may read a `ConfigMap` of the namespace can read it. `Secret` and `Remote`:
+    /// reserved, this version does not write them and says so in the condition `Ready`. Default: `ConfigMap`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<StoreKind>,
     /// Name of the output, at most 253 characters. An object of that name that belongs to somebody else is left alone.
@@ -264,7 +264,7 @@ pub struct StoreSpec {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[schemars(description = "")] // the field says it
 pub enum StoreKind {
-    /// A ConfigMap in the subscription's namespace.
+    /// A `ConfigMap` in the subscription's namespace.
     #[default]
     ConfigMap,
     /// A Secret in the subscription's namespace.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{SecretRef, foreign, rules};
 
 /// An application registered at Cronofy.
+#[allow(clippy::duplicated_attributes, reason = "each column has a type of its own")]
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[kube(
     group = "cronofy-operator.dev",
@@ -135,7 +136,8 @@ pub struct CronofyApplicationStatus {
     #[schemars(range(min = -1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` sums up; `Reconciling` and `Stalled` tell whether to wait or to act.
+    /// `Ready`: the application can be used. `Reconciling`: the operator tries again by itself. `Stalled`: nothing goes on until a
+    /// person acts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "foreign::conditions")]
     pub conditions: Vec<Condition>,

@@ -16,12 +16,14 @@ pub struct CalendarSubscriptionStatus {
     #[schemars(range(min = -1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` sums up; `CredentialsValid`, `ChannelActive`, `Synced`, `Reconciling` and `Stalled` tell why.
+    /// `Ready` sums up. `CredentialsValid`: application and account can be used. `ChannelActive`: the push channel exists and
+    /// Cronofy has reached it. `Synced`: the output equals the last complete read. `Reconciling`: the operator is at work or tries
+    /// again by itself. `Stalled`: nothing goes on until a person acts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "foreign::conditions")]
     pub conditions: Vec<Condition>,
     /// The value of the annotation `cronofy-operator.dev/requestedAt` that was acted on last.
-    #[schemars(length(max = 262144))]
+    #[schemars(length(max = 262_144))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_request: Option<String>,
     /// The account, as Cronofy describes it.

@@ -128,7 +128,7 @@ fn allowed_namespaces(t: &mut Table) {
     t.schema(&from, "Unsupported value", &[json!(""), json!("selector"), json!("Other")]);
 
     let selector = format!("{all}.selector");
-    t.typed(&selector, "object").unknown_field(&selector);
+    t.good(&selector, &[json!({})]).typed(&selector, "object").unknown_field(&selector);
     let labels = format!("{selector}.matchLabels");
     let many =
         |count: usize| (0..count).map(|index| (format!("k{index}"), json!("v"))).collect::<serde_json::Map<_, _>>();
@@ -156,6 +156,7 @@ fn allowed_namespaces(t: &mut Table) {
         ],
     );
     let value = format!("{labels}.calendars");
+    t.good(&value, &[json!(""), json!("a.B_c-7")]);
     t.typed(&value, "string").schema(&value, "may not be more than 63 bytes", &[json!("a".repeat(64))]);
     let bad = ["a b", "-a", "a-", "a/b", "ä", "a\n"].map(|bad| json!(bad));
     let outcome = |by, says: &str| Outcome::Refused { by, at: format!("{labels}[calendars]"), says: says.to_owned() };

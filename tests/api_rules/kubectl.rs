@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use cronofy_operator::crds;
 use http::Request;
 use serde_json::{Value, json};
-use testenv::ControlPlane;
+use testenv::{ControlPlane, eventually};
 
 use crate::server::{cluster, create};
 use crate::{application, status, subscription};
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What kubectl prints; it must succeed and warn of nothing.
 async fn kubectl(control_plane: &ControlPlane, arguments: &[&str], input: &str) -> String {
@@ -33,8 +36,8 @@ async fn get_shows_at_a_glance_what_is_the_matter() {
         namespace.name()
     );
     let body = serde_json::to_vec(&json!({ "status": status::complete() })).unwrap();
-    let patch = Request::patch(path).header("content-type", "application/merge-patch+json").body(body).unwrap();
-    client.request::<Value>(patch).await.unwrap();
+    let request = Request::patch(path).header("content-type", "application/merge-patch+json").body(body).unwrap();
+    client.request::<Value>(request).await.unwrap();
 
     let get =
         async |what: &[&str]| kubectl(control_plane, &[&["get", "-n", namespace.name()], what].concat(), "").await;
@@ -76,7 +79,12 @@ async fn explain_tells_meaning_bounds_and_default() {
         ("calsub.spec.mode", "Default: `Push`."),
         ("cronofyapp.spec.limits.requestsPerMinute", "Requests in a minute, 1 to 1000000. Default: `500`."),
     ] {
-        let text = kubectl(control_plane, &["explain", field], "").await;
+        // What kubectl explains by is published a little after the kind is served.
+        let text = eventually("the field is explained", LIMIT, || async {
+            let output = control_plane.kubectl(["explain", field]).await.ok()?;
+            output.status.success().then_some(output.stdout)
+        });
+        let text = text.await.unwrap();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(wanted), "{text}");
     }

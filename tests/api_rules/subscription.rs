@@ -41,7 +41,42 @@ pub fn cases() -> Vec<Case> {
     t.refused_at("", "metadata.name", Some(json!("a".repeat(253))), "metadata.name must be at most 56 characters long");
     t.required("spec").unknown_field("spec");
     t.refused("colour", Some(json!("red")), By::Reading, "unknown field \"colour\"");
+    application_ref(t);
+    account(t);
+    calendars(t);
+    time_zone(t);
 
+    t.optional("spec.window")
+        .typed("spec.window", "object")
+        .unknown_field("spec.window")
+        .good("spec.window", &[json!({})]);
+    t.number("spec.window.pastDays", 0, 42).number("spec.window.futureDays", 1, 201);
+
+    t.optional("spec.mode").choice("spec.mode", &["Push", "Poll"]);
+
+    t.optional("spec.intervals").typed("spec.intervals", "object").unknown_field("spec.intervals");
+    t.good("spec.intervals", &[json!({})]);
+    for (field, least, too_short) in [
+        ("fullSync", "1h", "59m59s999ms"),
+        ("horizonSweep", "1h", "3599s"),
+        ("channelCheck", "10m", "9m59s"),
+        ("poll", "1m", "59s"),
+        ("fallbackPoll", "1m", "59999ms"),
+        ("channelRenewal", "24h", "23h59m"),
+    ] {
+        t.interval(&format!("spec.intervals.{field}"), least, too_short);
+    }
+
+    t.optional("spec.visibility").choice("spec.visibility", &["Busy", "Titles", "Full"]);
+    t.optional("spec.store").typed("spec.store", "object").unknown_field("spec.store").good("spec.store", &[json!({})]);
+    t.optional("spec.store.type").choice("spec.store.type", &["ConfigMap", "Secret", "Remote"]);
+    t.optional("spec.store.name").object_name("spec.store.name");
+    t.optional("spec.deletionPolicy").choice("spec.deletionPolicy", &["Delete", "Retain"]);
+    t.boolean("spec.suspend");
+    table.cases
+}
+
+fn application_ref(t: &mut Table) {
     t.required("spec.applicationRef").typed("spec.applicationRef", "object").unknown_field("spec.applicationRef");
     t.required("spec.applicationRef.name").object_name("spec.applicationRef.name");
     t.optional("spec.applicationRef.namespace").typed("spec.applicationRef.namespace", "string");
@@ -53,7 +88,9 @@ pub fn cases() -> Vec<Case> {
         &bad,
     );
     t.schema("spec.applicationRef.namespace", "may not be more than 63 bytes", &[json!("a".repeat(64))]);
+}
 
+fn account(t: &mut Table) {
     t.required("spec.account").typed("spec.account", "object").unknown_field("spec.account");
     let one = "must have exactly one of secretRef and applicationCalendarId: set one and leave the other out";
     t.refused_at("spec.account", "spec.account.secretRef", None, one);
@@ -92,7 +129,9 @@ pub fn cases() -> Vec<Case> {
         "spec.account",
         &[json!({ "applicationCalendarId": "a".repeat(255) }), json!({ "applicationCalendarId": "Room_7@b" })],
     );
+}
 
+fn calendars(t: &mut Table) {
     let ids = |count: usize| json!((0..count).map(|index| format!("cal_{index}")).collect::<Vec<_>>());
     t.optional("spec.calendarIds").typed("spec.calendarIds", "array").id("spec.calendarIds.0");
     t.good("spec.calendarIds", &[ids(1), ids(100), json!(["b", "a"])]);
@@ -112,7 +151,9 @@ pub fn cases() -> Vec<Case> {
     nothing["onlyManaged"] = json!(true);
     nothing["includeManaged"] = json!(false);
     t.rule("spec", "must not have onlyManaged: true together with includeManaged: false", &[nothing]);
+}
 
+fn time_zone(t: &mut Table) {
     t.optional("spec.timeZone").typed("spec.timeZone", "string");
     let good = [
         "Etc/UTC",
@@ -142,33 +183,4 @@ pub fn cases() -> Vec<Case> {
         &bad.map(|bad| json!(bad)),
     );
     t.schema("spec.timeZone", "may not be more than 64 bytes", &[json!("A".repeat(65)), json!("A/".repeat(50_000))]);
-
-    t.optional("spec.window")
-        .typed("spec.window", "object")
-        .unknown_field("spec.window")
-        .good("spec.window", &[json!({})]);
-    t.number("spec.window.pastDays", 0, 42).number("spec.window.futureDays", 1, 201);
-
-    t.optional("spec.mode").choice("spec.mode", &["Push", "Poll"]);
-
-    t.optional("spec.intervals").typed("spec.intervals", "object").unknown_field("spec.intervals");
-    t.good("spec.intervals", &[json!({})]);
-    for (field, least, too_short) in [
-        ("fullSync", "1h", "59m59s999ms"),
-        ("horizonSweep", "1h", "3599s"),
-        ("channelCheck", "10m", "9m59s"),
-        ("poll", "1m", "59s"),
-        ("fallbackPoll", "1m", "59999ms"),
-        ("channelRenewal", "24h", "23h59m"),
-    ] {
-        t.interval(&format!("spec.intervals.{field}"), least, too_short);
-    }
-
-    t.optional("spec.visibility").choice("spec.visibility", &["Busy", "Titles", "Full"]);
-    t.optional("spec.store").typed("spec.store", "object").unknown_field("spec.store").good("spec.store", &[json!({})]);
-    t.optional("spec.store.type").choice("spec.store.type", &["ConfigMap", "Secret", "Remote"]);
-    t.optional("spec.store.name").object_name("spec.store.name");
-    t.optional("spec.deletionPolicy").choice("spec.deletionPolicy", &["Delete", "Retain"]);
-    t.boolean("spec.suspend");
-    table.cases
 }

@@ -1,5 +1,7 @@
 //! Files that are made from the code stay as the code says. `make crds` writes them anew.
-#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod reference;
 
 use std::path::Path;
 use std::{env, fs};
@@ -25,4 +27,9 @@ fn the_definitions_are_as_the_types_say() {
     }
     let folder = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")).unwrap();
     assert_eq!(folder.count(), files.len(), "crds/ holds a file that no kind is the source of: remove it");
+}
+
+#[test]
+fn the_reference_is_as_the_definitions_say() {
+    check("docs/reference/api.md", &reference::page());
 }
