@@ -102,6 +102,25 @@ impl World {
         }
     }
 
+    /// Options for an operator that lives in a namespace of its own and watches the whole cluster.
+    pub async fn operator_elsewhere(&self) -> OperatorOptions {
+        let home = self.plane.namespace("operator").await.unwrap().name().to_owned();
+        let account = (home.as_str(), self.service_account.as_str());
+        let access = self.plane.service_account_access(account.0, account.1).await.unwrap();
+        let Rights { objects, namespaces, lease } = rights();
+        for rules in [objects, namespaces, lease] {
+            testenv::grant(&self.client, Scope::Cluster, account, &rules).await.unwrap();
+        }
+        OperatorOptions {
+            kubeconfig: self.write_kubeconfig(&access),
+            namespaces: Vec::new(),
+            lease_namespace: home,
+            webhook_base_url: None,
+            environment: BTreeMap::new(),
+            arguments: Vec::new(),
+        }
+    }
+
     pub fn write_kubeconfig(&self, access: &testenv::Access) -> PathBuf {
         let number = self.next_kubeconfig.fetch_add(1, Ordering::Relaxed);
         let path = self.plane.dir().join(format!("{}-{number}.kubeconfig", self.ns()));
@@ -146,6 +165,11 @@ impl World {
         });
         let api: Api<CronofyApplication> = Api::namespaced(self.client.clone(), namespace);
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
+    }
+
+    pub async fn delete_application(&self, name: &str) {
+        let api: Api<CronofyApplication> = Api::namespaced(self.client.clone(), self.ns());
+        api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     pub fn subscriptions(&self) -> Api<CalendarSubscription> {

@@ -61,7 +61,9 @@ pub enum Answer {
     LostAnswer,
     /// The connection ends before anything takes place.
     Cut,
-    /// The usual answer, after this long.
+    /// The effect takes place at once, its usual answer comes after this long.
+    LateAnswer(Duration),
+    /// The usual answer and effect, after this long.
     Slow(Duration),
     /// The usual answer, with a next page on another host.
     ForeignPage,

@@ -129,7 +129,7 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
             return Ok(response);
         }
         Some(Answer::Slow(time)) => tokio::time::sleep(*time).await,
-        Some(Answer::Truncated | Answer::LostAnswer | Answer::ForeignPage) | None => {}
+        Some(Answer::Truncated | Answer::LostAnswer | Answer::LateAnswer(_) | Answer::ForeignPage) | None => {}
     }
     let mut reply = calls::perform(&inner, &call);
     inner.record(&call, reply.account.clone().or(account), reply.client_id.clone(), reply.status);
@@ -139,6 +139,7 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
     }
     match fault {
         Some(Answer::LostAnswer) => return Err(Abort),
+        Some(Answer::LateAnswer(time)) => tokio::time::sleep(time).await,
         Some(Answer::ForeignPage) => {
             if let Some(pages) =
                 reply.body.as_mut().and_then(|body| body.get_mut("pages")).and_then(Value::as_object_mut)

@@ -163,6 +163,7 @@ impl Simulator {
         let address = api.local_addr().map_err(Error::Listen)?;
         let http = reqwest::Client::builder()
             .no_proxy()
+            .pool_max_idle_per_host(0) // each delivery finds its own way, to whichever replica is there
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(Error::Client)?;
