@@ -26,7 +26,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator, with access to Kubernetes as kubectl finds it.
     Run(Box<RunOptions>),
-    /// Print the CustomResourceDefinitions as YAML, or write them into a folder.
+    /// Print the `CustomResourceDefinitions` as YAML, or write them into a folder.
     Crds {
         /// Write one file per kind into this folder instead of printing.
         #[arg(long, value_name = "FOLDER")]
@@ -99,7 +99,7 @@ pub struct RunOptions {
     #[arg(long, env = "CRONOFY_OPERATOR_ALLOW_HTTP_CALLBACK")]
     pub allow_http_callback: bool,
 
-    /// How logs are written, `json` or `text`; what is logged is set by RUST_LOG.
+    /// How logs are written, `json` or `text`; what is logged is set by `RUST_LOG`.
     #[arg(long, env = "CRONOFY_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 }

@@ -5,11 +5,11 @@
 pub mod admin;
 pub mod api;
 pub mod cli;
-pub mod controller;
+mod controller;
 pub mod crds;
 pub mod kubernetes;
 pub mod metrics;
-pub mod run;
+mod run;
 pub mod store;
 pub mod telemetry;
 pub mod webhook;

@@ -65,6 +65,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// If it cannot start, or cannot go on. The process should end then and be started anew.
+#[expect(clippy::similar_names, clippy::too_many_lines, reason = "the order of all parts, in one place")]
 pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     options.validate()?;
     let metrics = Metrics::new();
@@ -80,7 +81,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let own_namespace = config.default_namespace.clone();
     let client = client(config, &metrics)?;
 
-    let (stopping, stopped) = watch::channel(false);
+    let (stop_serving, stopped) = watch::channel(false);
     let (closing, closed) = watch::channel(false);
     let admin_listener = listen("admin-listen", options.admin_listen).await?;
     let admin = listener::serve(
@@ -151,7 +152,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
                 // Everything goes on while this pod's endpoint is taken out of the Service.
                 let drained = async {
                     tokio::time::sleep(DRAIN).await;
-                    let _nobody = stopping.send(true);
+                    let _nobody = stop_serving.send(true);
                 };
                 let last = async {
                     let ((), (), ()) = tokio::join!(drained, &mut webhook, async {

@@ -140,7 +140,11 @@ async fn deleting_the_namespace_ends_also_while_cronofy_is_away() {
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.client.clone());
         let gone = || async { namespaces.get_opt(world.ns()).await.unwrap().is_none().then_some(()) };
         let ended = eventually("the namespace is gone", PATIENCE * 2, gone).await;
-        assert!(ended.is_ok(), "away: {away}; left: {:?}", world.subscriptions().get("all").await.map(|left| json!(left)));
+        assert!(
+            ended.is_ok(),
+            "away: {away}; left: {:?}",
+            world.subscriptions().get("all").await.map(|left| json!(left))
+        );
         if !away {
             assert!(world.sim.count(Endpoint::CloseChannel) >= 1, "the channel was closed first");
         }

@@ -97,8 +97,14 @@ async fn a_subscription_without_its_secret() {
 async fn a_subscription_that_asks_for_what_is_not_built_yet() {
     for (spec, text) in [
         (json!({ "mode": "Poll" }), "spec.mode Poll is not acted on by this version of the operator: use Push"),
-        (json!({ "store": { "type": "Secret" } }), "spec.store.type Secret is not acted on by this version of the operator: use ConfigMap"),
-        (json!({ "store": { "type": "Remote" } }), "spec.store.type Remote is not acted on by this version of the operator: use ConfigMap"),
+        (
+            json!({ "store": { "type": "Secret" } }),
+            "spec.store.type Secret is not acted on by this version of the operator: use ConfigMap",
+        ),
+        (
+            json!({ "store": { "type": "Remote" } }),
+            "spec.store.type Remote is not acted on by this version of the operator: use ConfigMap",
+        ),
     ] {
         let world = World::start("notyet").await;
         let _operator = world.operator().await;
@@ -119,6 +125,10 @@ async fn an_application_without_its_secret() {
     })
     .await
     .unwrap();
-    let text = shown(&world, &["get", "cronofyapp", "broken", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].message}"]).await;
+    let text = shown(
+        &world,
+        &["get", "cronofyapp", "broken", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].message}"],
+    )
+    .await;
     assert_eq!(text, format!("Secret {}/missing does not exist: create it, or correct the reference", world.ns()));
 }

@@ -12,7 +12,10 @@ async fn a_subscription_becomes_a_copy_that_follows_every_kind_of_change() {
     let world = World::start("follows").await;
     world.sim.settings(|settings| settings.page_size = 3);
     for number in 0..10 {
-        world.sim.put_event(&world.account, event(&format!("event {number}"), number).uid(format!("e{number}"))).unwrap();
+        world
+            .sim
+            .put_event(&world.account, event(&format!("event {number}"), number).uid(format!("e{number}")))
+            .unwrap();
     }
     let _operator = world.operator().await;
     world.subscribe("all", json!({})).await;

@@ -27,7 +27,7 @@ struct Arguments {
 const NAMESPACE: &str = "demo";
 const CLIENT_ID: &str = "your-client-id";
 const CLIENT_SECRET: &str = "your-client-secret";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const CALENDAR: &str = include_str!("calendar.ics");
 
 #[tokio::main]
@@ -99,7 +99,7 @@ async fn demo(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Prints the events in the ConfigMap: those that end after now, as many as fit on a screen.
+/// Prints the events in the `ConfigMap`: those that end after now, as many as fit on a screen.
 async fn show_events(shell: &Shell<'_>, now: Timestamp) -> Result<()> {
     const SHOWN: usize = 10;
     println!("\n$ kubectl get configmap on-call-events -o jsonpath='{{.data.events\\.json}}'    # from now on");
@@ -112,13 +112,13 @@ async fn show_events(shell: &Shell<'_>, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Whether a line of the ConfigMap is an event that ends after `now`.
+/// Whether a line of the `ConfigMap` is an event that ends after `now`.
 fn ends_after(line: &str, now: Timestamp) -> bool {
     let event: Option<serde_json::Value> = serde_json::from_str(line.trim_end_matches(',')).ok();
-    event.is_some_and(|event| event["end"].as_str() > Some(now.to_string().as_str()))
+    event.is_some_and(|event| event.get("end").and_then(serde_json::Value::as_str) > Some(now.to_string().as_str()))
 }
 
-/// Moves an event by an hour in the calendar, and waits until the ConfigMap shows it.
+/// Moves an event by an hour in the calendar, and waits until the `ConfigMap` shows it.
 async fn move_one_event(shell: &Shell<'_>, sim: &Simulator, account: &str) -> Result<()> {
     let now = sim.now();
     let events: Vec<serde_json::Value> = serde_json::from_str(&shell.events().await?)?;
@@ -163,7 +163,7 @@ fn example(yaml: &str, api: &str, token: &str) -> Result<String> {
     Ok(filled)
 }
 
-/// A ServiceAccount with the chart's rights.
+/// A `ServiceAccount` with the chart's rights.
 async fn operator_access(plane: &ControlPlane) -> Result<Access> {
     #[derive(serde::Deserialize)]
     struct Rights {

@@ -172,9 +172,9 @@ impl Budget {
             let watching = Watching::begin(self);
             let other = async {
                 if watching.is_some() {
-                    tokio::time::sleep_until(next).await
+                    tokio::time::sleep_until(next).await;
                 } else {
-                    self.handed_over.notified().await
+                    self.handed_over.notified().await;
                 }
             };
             tokio::select! {

@@ -123,8 +123,8 @@ impl Context {
     #[must_use]
     pub fn application(&self, key: &ApplicationKey) -> Option<Arc<CronofyApplication>> {
         let reference = ObjectRef::new(&key.name).within(&key.namespace);
-        let stores = self.applications.get().into_iter().flatten();
-        let found = stores.filter_map(|store| store.get(&reference)).next()?;
+        let mut stores = self.applications.get().into_iter().flatten();
+        let found = stores.find_map(|store| store.get(&reference))?;
         found.0.as_ref().ok().cloned().map(Arc::new)
     }
 
@@ -167,7 +167,7 @@ impl Context {
             Entry::Occupied(known) => Ok(known.get().clone()),
             Entry::Vacant(place) => {
                 let mut options = cronofy::Options::new(api.clone());
-                options.user_agent = concat!("cronofy-operator/", env!("CARGO_PKG_VERSION")).to_owned();
+                concat!("cronofy-operator/", env!("CARGO_PKG_VERSION")).clone_into(&mut options.user_agent);
                 Ok(place.insert(cronofy::Client::new(options)?).clone())
             }
         }

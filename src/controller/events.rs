@@ -39,12 +39,6 @@ impl Note {
     pub fn warning(reason: impl Into<String>, action: &'static str, text: impl Into<String>) -> Self {
         Self { warning: true, ..Self::normal(reason, action, text) }
     }
-
-    /// The reason.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
 }
 
 /// Publishes notes.

@@ -152,7 +152,7 @@ pub fn status(error: &cronofy::Error) -> Option<u16> {
 
 /// A time zone whose name cannot be sent.
 #[must_use]
-pub fn time_zone(error: &cronofy::TzIdError) -> Failure {
+pub fn time_zone(error: cronofy::TzIdError) -> Failure {
     let message = format!("spec.timeZone cannot be sent to Cronofy ({error}): correct it");
     Failure { reason: Reason::InvalidRequest, message, retry: Retry::Never }
 }

@@ -61,6 +61,7 @@ pub async fn run(
             let client = context.client.clone();
             let seen = move |event: &watcher::Event<GuardedApplication>| {
                 if let watcher::Event::Delete(object) = event {
+                    context.budgets.forget(&key_of(object));
                     context.application_changed(key_of(object));
                 }
             };
@@ -217,11 +218,11 @@ async fn reconcile_subscription(
     }
     let steps = async {
         match &object.0 {
-            Ok(subscription) => subscription::reconcile(subscription, &context).await,
+            Ok(subscription) => Box::pin(subscription::reconcile(subscription, &context)).await,
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
-    let result = bounded(steps).await;
+    let result = Box::pin(bounded(steps)).await;
     if result.is_ok() {
         context.backoff.reset(&uid);
     }
@@ -245,7 +246,7 @@ async fn reconcile_application(
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
-    let result = bounded(steps).await;
+    let result = Box::pin(bounded(steps)).await;
     if result.is_ok() {
         context.backoff.reset(&uid);
     }
@@ -285,9 +286,12 @@ fn retry(uid: &str, error: &Error, context: &Context) -> Action {
     }
 }
 
+/// What comes out of a controller.
+type Reconciled<K, Q> = Result<(ObjectRef<K>, Action), controller::Error<Error, Q>>;
+
 fn noted_result<K: kube::runtime::reflector::Lookup, Q>(
     kind: &'static str,
-) -> impl FnMut(Result<(ObjectRef<K>, Action), controller::Error<Error, Q>>) -> future::Ready<()>
+) -> impl FnMut(Reconciled<K, Q>) -> future::Ready<()>
 where
     K::DynamicType: std::fmt::Debug,
     Q: std::error::Error + 'static,
@@ -295,8 +299,8 @@ where
     move |result| {
         match result {
             // A trigger for an object that is gone meanwhile is nothing to tell.
-            Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
-            Err(controller::Error::ReconcilerFailed(Error::Changed, _)) => {}
+            Ok(_)
+            | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(Error::Changed, _)) => {}
             Err(controller::Error::ReconcilerFailed(error, object)) => {
                 tracing::warn!(
                     kind, namespace = object.namespace, name = object.name,

@@ -59,6 +59,7 @@ pub fn listing(server: &k8s_openapi::apimachinery::pkg::version::Info) -> watche
 
 /// What must wake a reconcile although it changes neither generation nor finalizers: a mark, a person's annotation. The
 /// sequence alone stands for the mark: it grows with every mark and stays when the mark is cleared.
+#[expect(clippy::unnecessary_wraps, reason = "a predicate's form")]
 fn asked(object: &GuardedSubscription) -> Option<u64> {
     let status = object.0.as_ref().ok().and_then(|subscription| subscription.status.as_ref());
     let sequence = status.and_then(|status| status.notification.as_ref()).map(|notification| notification.sequence);

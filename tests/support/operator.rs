@@ -11,7 +11,7 @@ use std::time::Duration;
 use testenv::eventually;
 
 /// How long a test waits for anything before it gives up. Nothing is asserted about how long it took.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How an operator is started.
 #[derive(Clone, Debug)]
@@ -78,9 +78,7 @@ impl Operator {
         let ready = eventually("the operator is ready", PATIENCE, || async {
             reqwest::get(&url).await.ok().filter(|answer| answer.status().is_success())
         });
-        if ready.await.is_err() {
-            panic!("the operator did not become ready; its log:\n{}", self.log().join("\n"));
-        }
+        assert!(ready.await.is_ok(), "the operator did not become ready; its log:\n{}", self.log().join("\n"));
     }
 
     /// The callback base it tells Cronofy, unless a test gave another.

@@ -84,7 +84,7 @@ impl World {
         let Rights { objects, namespaces, lease } = rights();
         let account = (self.ns(), self.service_account.as_str());
         let here = Scope::Namespace(namespace);
-        testenv::grant(&self.client, here.clone(), account, &objects).await.unwrap();
+        testenv::grant(&self.client, here, account, &objects).await.unwrap();
         testenv::grant(&self.client, here, account, &lease).await.unwrap();
         testenv::grant(&self.client, Scope::Cluster, account, &namespaces).await.unwrap();
     }
@@ -140,7 +140,8 @@ impl World {
 
     pub async fn secret_in(&self, namespace: &str, name: &str, values: &[(&str, &str)]) {
         let values: BTreeMap<_, _> = values.iter().copied().collect();
-        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": values });
+        let secret =
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": values });
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret)).await.unwrap();
     }
@@ -152,9 +153,13 @@ impl World {
 
     /// Creates an application whose endpoint is the simulator.
     pub async fn apply_application(&self, name: &str, secret: &str) {
-        self.apply_application_in(self.ns(), name, json!({
-            "endpoint": self.sim.api_url(), "credentialsSecretRef": { "name": secret },
-        }))
+        self.apply_application_in(
+            self.ns(),
+            name,
+            json!({
+                "endpoint": self.sim.api_url(), "credentialsSecretRef": { "name": secret },
+            }),
+        )
         .await;
     }
 
@@ -203,7 +208,12 @@ impl World {
     }
 
     /// Waits until a subscription is as wanted, and gives it. On failure shows what it was last.
-    pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(&CalendarSubscription) -> bool) -> CalendarSubscription {
+    pub async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&CalendarSubscription) -> bool,
+    ) -> CalendarSubscription {
         self.until_in(self.ns(), name, what, wanted).await
     }
 
@@ -241,7 +251,7 @@ impl World {
         condition(&self.until(name, reason, is).await, "Ready").2
     }
 
-    /// The ConfigMap that a subscription's events are in.
+    /// The `ConfigMap` that a subscription's events are in.
     pub async fn output(&self, name: &str) -> Option<ConfigMap> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.ns());
         api.get_opt(name).await.unwrap()
@@ -261,9 +271,8 @@ impl World {
     /// Waits until the events are as wanted.
     pub async fn events_until(&self, name: &str, what: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let text = format!("events of {name}: {what}");
-        let found = eventually(&text, PATIENCE, || async {
-            Some(self.events(name).await).filter(|events| wanted(events))
-        });
+        let found =
+            eventually(&text, PATIENCE, || async { Some(self.events(name).await).filter(|events| wanted(events)) });
         match found.await {
             Ok(events) => events,
             Err(error) => {
@@ -289,9 +298,7 @@ impl World {
     pub async fn gone(&self, name: &str) {
         let api = self.subscriptions();
         let text = format!("{name} is gone");
-        let gone = eventually(&text, PATIENCE, || async {
-            api.get_opt(name).await.unwrap().is_none().then_some(())
-        });
+        let gone = eventually(&text, PATIENCE, || async { api.get_opt(name).await.unwrap().is_none().then_some(()) });
         if let Err(error) = gone.await {
             panic!("{error}; it is {:#?}", api.get(name).await.map(|subscription| json!(subscription)));
         }

@@ -150,7 +150,7 @@ pub struct Failures {
 }
 
 /// The longest wait between two tries.
-pub const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
+pub const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// The wait after `count` failures in a row: doubling, at most an hour, spread over its upper half.

@@ -9,7 +9,7 @@ use crate::{ChannelRecord, Deletion, Desired, Observed, Step, Stop, channel};
 
 /// How long a deletion waits for the channel to be closed. After that the channel is left to Cronofy, which closes it by
 /// itself once its deliveries have failed for 24 hours.
-pub const LONGEST_DELETION: Duration = Duration::from_secs(24 * 3600);
+pub const LONGEST_DELETION: Duration = Duration::from_hours(24);
 
 /// The next step of a deletion: close the channel, remove the output, let the object go.
 pub(crate) fn delete(desired: &Desired, observed: &Observed, deletion: Deletion, now: Timestamp) -> Step {

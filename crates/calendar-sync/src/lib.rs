@@ -42,11 +42,16 @@ pub use snapshot::{Output, Snapshot, Stored};
 pub use step::{EventsRequest, Outcome, Purpose, RemoteEvent, Step, Stop, Why};
 pub use window::{DateRange, FUTURE_DAYS, PAST_DAYS, TimeZone, UnknownTimeZone, Window};
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of a value's JSON, in hexadecimal: stable between releases, unlike a hash of the standard library.
 #[must_use]
 pub fn fingerprint(value: &impl serde::Serialize) -> String {
     let digest = Sha256::digest(serde_json::to_vec(value).unwrap_or_default());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().fold(String::new(), |mut text, byte| {
+        let _never_fails = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -11,6 +11,7 @@ use crate::{Failures, Output, RemoteChannel, Stored};
 /// All that is known. The driver makes it from the status at the start of a pass and keeps [`Observed::memory`] between
 /// passes; losing that costs a request or two, never correctness.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "these are independent facts of one pass")]
 pub struct Observed {
     /// What the status holds.
     pub record: Record,

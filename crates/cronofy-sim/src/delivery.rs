@@ -140,10 +140,10 @@ fn settle(model: &mut Model, pending: Pending, status: Option<u16>, now: Timesta
     }
     let wait = match retries {
         Retries::None => return,
-        Retries::Fixed => Duration::from_secs(60),
+        Retries::Fixed => Duration::from_mins(1),
         Retries::Exponential => {
             let doublings = pending.attempt.saturating_sub(1).min(16);
-            Duration::from_secs(10).saturating_mul(1 << doublings).min(Duration::from_secs(3600))
+            Duration::from_secs(10).saturating_mul(1 << doublings).min(Duration::from_hours(1))
         }
     };
     model.pending.push(Pending { attempt: pending.attempt.saturating_add(1), due: add(now, wait), ..pending });

@@ -151,5 +151,5 @@ pub(crate) struct Gate {
     pub endpoint: Endpoint,
     pub left: usize,
     pub arrived: watch::Sender<usize>,
-    pub gate: Arc<Semaphore>,
+    pub open: Arc<Semaphore>,
 }

@@ -80,12 +80,9 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    continue;
-                }
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted { stream } else {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
             },
             Some(_) = connections.join_next() => continue,
         };
@@ -164,11 +161,11 @@ async fn wait_at_gate(inner: &Inner, endpoint: Endpoint) {
     let gate = {
         let mut state = inner.state();
         let gate =
-            state.gates.iter_mut().find(|gate| gate.endpoint == endpoint && gate.left > 0 && !gate.gate.is_closed());
+            state.gates.iter_mut().find(|gate| gate.endpoint == endpoint && gate.left > 0 && !gate.open.is_closed());
         gate.map(|gate| {
             gate.left -= 1;
             gate.arrived.send_modify(|count| *count += 1);
-            gate.gate.clone()
+            gate.open.clone()
         })
     };
     if let Some(gate) = gate {

@@ -148,7 +148,8 @@ impl Inner {
 pub struct Simulator {
     inner: Arc<Inner>,
     control: Option<String>,
-    _tasks: Arc<JoinSet<()>>,
+    /// Ends them when the last handle goes.
+    tasks: Arc<JoinSet<()>>,
 }
 
 impl Simulator {
@@ -190,7 +191,7 @@ impl Simulator {
         let mut tasks = JoinSet::new();
         tasks.spawn(http::serve(inner.clone(), api));
         tasks.spawn(delivery::run(inner.clone()));
-        let mut simulator = Self { inner, control: None, _tasks: Arc::default() };
+        let mut simulator = Self { inner, control: None, tasks: Arc::default() };
         if control {
             let listener = TcpListener::bind(control_listen.unwrap_or_else(any)).await.map_err(Error::Listen)?;
             let address = listener.local_addr().map_err(Error::Listen)?;
@@ -198,7 +199,7 @@ impl Simulator {
             // The control API gets a handle that does not keep the tasks alive.
             tasks.spawn(control::serve(simulator.clone(), listener));
         }
-        simulator._tasks = Arc::new(tasks);
+        simulator.tasks = Arc::new(tasks);
         Ok(simulator)
     }
 
@@ -437,7 +438,7 @@ impl Simulator {
         let gate = Arc::new(Semaphore::new(0));
         let arrived = watch::Sender::new(0);
         let hold = Hold { arrived: arrived.subscribe(), gate: gate.clone() };
-        self.inner.state().gates.push(Gate { endpoint, left: count, arrived, gate });
+        self.inner.state().gates.push(Gate { endpoint, left: count, arrived, open: gate });
         hold
     }
 

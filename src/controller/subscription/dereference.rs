@@ -93,7 +93,7 @@ pub fn credentials_secret(application: &CronofyApplication, key: &ApplicationKey
 pub fn endpoint(application: &CronofyApplication, allow_custom: bool) -> Result<Url, Refusal> {
     let Some(endpoint) = &application.spec.endpoint else {
         let data_center = application.spec.data_center().as_str();
-        return data_center.parse::<cronofy::DataCenter>().map(|found| found.api_url()).map_err(|_| {
+        return data_center.parse::<cronofy::DataCenter>().map(cronofy::DataCenter::api_url).map_err(|_| {
             refusal("InvalidEndpoint", format!("spec.dataCenter {data_center} of the CronofyApplication is not known"))
         });
     };

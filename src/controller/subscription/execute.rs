@@ -136,7 +136,7 @@ impl<'a> Driver<'a> {
 
     /// Performs one step outside. Whatever goes wrong is an outcome, too.
     async fn perform(&self, pass: &mut Pass, step: &Step) -> Outcome {
-        let lane = self.lane(&pass.observed, None);
+        let lane = Self::lane(&pass.observed, None);
         match step {
             Step::Load => self.load(pass).await,
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
@@ -188,7 +188,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn refresh_token(&self, pass: &mut Pass) -> Outcome {
-        let lane = self.lane(&pass.observed, None);
+        let lane = Self::lane(&pass.observed, None);
         match self.context.accounts.refresh(&self.grant, &self.cronofy, &self.budget, lane).await {
             Ok(token) => {
                 pass.token = Some(token);
@@ -245,7 +245,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Whose turn a request is: that of a subscription without a copy comes first.
-    fn lane(&self, observed: &Observed, purpose: Option<Purpose>) -> Lane {
+    fn lane(observed: &Observed, purpose: Option<Purpose>) -> Lane {
         match purpose {
             Some(Purpose::Full) => Lane::Sweep,
             Some(Purpose::Initial) => Lane::New,
@@ -291,12 +291,12 @@ impl<'a> Driver<'a> {
     }
 
     async fn read(&self, pass: &mut Pass, request: &EventsRequest) -> Outcome {
-        let lane = self.lane(&pass.observed, Some(request.purpose));
+        let lane = Self::lane(&pass.observed, Some(request.purpose));
         let answer = if request.page == 0 {
             pass.skipped = 0;
             let query = match translate::query(request, &self.desired.time_zone) {
                 Ok(query) => query,
-                Err(error) => return Outcome::Failed(failure::time_zone(&error)),
+                Err(error) => return Outcome::Failed(failure::time_zone(error)),
             };
             self.call(pass, lane, Endpoint::Events, async |client, token| client.events(token, &query).await).await
         } else {

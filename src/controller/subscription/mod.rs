@@ -13,7 +13,7 @@ mod translate;
 mod validate;
 mod verdict;
 
-pub use dereference::{allows, credentials_secret, endpoint};
+pub use dereference::{credentials_secret, endpoint};
 pub use verdict::{About, Refusal};
 
 use std::sync::Arc;
@@ -106,12 +106,12 @@ pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) ->
     let held = object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     match (deleting, held) {
         (true, false) => Ok(Action::await_change()),
-        (true, true) => cleanup::delete(context, &api, object).await,
-        (false, true) => keep(context, &api, object).await,
+        (true, true) => Box::pin(cleanup::delete(context, &api, object)).await,
+        (false, true) => Box::pin(keep(context, &api, object)).await,
         (false, false) => {
             // Nothing external exists before the finalizer does.
             let object = cleanup::hold(&api, &object).await?;
-            keep(context, &api, object).await
+            Box::pin(keep(context, &api, object)).await
         }
     }
 }

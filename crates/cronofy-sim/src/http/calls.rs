@@ -328,7 +328,7 @@ fn own_write(state: &mut State, call: &Call, account: &str, now: Timestamp) -> R
     let event_id = text(&fields, "event_id").to_owned();
     let found = state.model.events.values().find(|event| {
         event.account == account
-            && (event.event_id.as_deref() == Some(event_id.as_str()) || event.uid == text(&fields, "event_uid"))
+            && (event.own_id.as_deref() == Some(event_id.as_str()) || event.uid == text(&fields, "event_uid"))
     });
     let uid = found.map(|event| event.uid.clone());
     if call.endpoint == Endpoint::DeleteEvent {

@@ -192,7 +192,7 @@ impl Model {
 
     /// Tells the channels that a change is for.
     pub fn notify_change(&mut self, account: &str, calendars: &[String], managed: bool, now: Timestamp) {
-        let minute = std::time::Duration::from_secs(60);
+        let minute = std::time::Duration::from_mins(1);
         let since = match self.settings.changes_since {
             ChangesSince::Exact => now,
             ChangesSince::Earlier => now.checked_sub(jiff::SignedDuration::from_secs(60)).unwrap_or(now),

@@ -113,7 +113,7 @@ pub(crate) struct Event {
     /// Made by the application.
     pub managed: bool,
     /// The application's own id.
-    pub event_id: Option<String>,
+    pub own_id: Option<String>,
     /// Where it has been before.
     pub former: Vec<(When, When)>,
 }
@@ -162,7 +162,7 @@ impl Default for ReadQuery {
 }
 
 impl Event {
-    fn within(&self, start: When, end: When, range: (Timestamp, Timestamp), zone: &TimeZone) -> bool {
+    fn within(start: When, end: When, range: (Timestamp, Timestamp), zone: &TimeZone) -> bool {
         start.instant(zone) < range.1 && end.instant(zone) >= range.0
     }
 
@@ -171,8 +171,8 @@ impl Event {
         let zone = &query.zone;
         let bounded = query.from.is_some() || query.to.is_some() || !self.managed;
         let range = (start_of(query.from.unwrap_or(window.0), zone), start_of(query.to.unwrap_or(window.1), zone));
-        let inside = self.within(self.draft.start, self.draft.end, range, zone)
-            || (query.include_moved && self.former.iter().any(|(start, end)| self.within(*start, *end, range, zone)));
+        let inside = Self::within(self.draft.start, self.draft.end, range, zone)
+            || (query.include_moved && self.former.iter().any(|(start, end)| Self::within(*start, *end, range, zone)));
         let wanted = if query.only_managed { self.managed } else { query.include_managed || !self.managed };
         let second = |time: Timestamp| time.as_second();
         wanted
@@ -210,7 +210,7 @@ impl Event {
         });
         if let (Some(fields), Some(more)) = (shown.as_object_mut(), self.draft.more.as_object()) {
             fields.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
-            if let Some(id) = &self.event_id {
+            if let Some(id) = &self.own_id {
                 fields.insert("event_id".to_owned(), json!(id));
             }
         }

@@ -205,7 +205,7 @@ impl Model {
     pub fn access_token(&mut self, account: &str, client_id: &str, now: Timestamp) -> (String, Option<i64>) {
         let token = self.id("at_");
         let said = self.settings.expires_in;
-        let lifetime = said.unwrap_or(std::time::Duration::from_secs(1800));
+        let lifetime = said.unwrap_or(std::time::Duration::from_mins(30));
         let access = AccessToken {
             account: account.to_owned(),
             client_id: client_id.to_owned(),
@@ -256,33 +256,30 @@ impl Model {
         let own = managed == Some(true);
         let before = self.events.get(&uid).cloned();
         let mut touched = vec![calendar.clone()];
-        match draft {
-            Some(draft) => {
-                let mut former = before.as_ref().map(|event| event.former.clone()).unwrap_or_default();
-                if let Some(before) = &before {
-                    touched.push(before.calendar.clone());
-                    if (before.draft.start, before.draft.end) != (draft.start, draft.end) {
-                        former.push((before.draft.start, before.draft.end));
-                    }
+        if let Some(draft) = draft {
+            let mut former = before.as_ref().map(|event| event.former.clone()).unwrap_or_default();
+            if let Some(before) = &before {
+                touched.push(before.calendar.clone());
+                if (before.draft.start, before.draft.end) != (draft.start, draft.end) {
+                    former.push((before.draft.start, before.draft.end));
                 }
-                let event = Event {
-                    uid: uid.clone(),
-                    account: account.clone(),
-                    calendar,
-                    draft,
-                    created: before.as_ref().map_or(now, |event| event.created),
-                    modified: now,
-                    deleted: None,
-                    managed: managed.unwrap_or_else(|| before.as_ref().is_some_and(|event| event.managed)),
-                    event_id: event_id.or_else(|| before.and_then(|event| event.event_id)),
-                    former,
-                };
-                self.events.insert(uid.clone(), event);
             }
-            None => {
-                let Some(event) = self.events.get_mut(&uid).filter(|event| event.deleted.is_none()) else { return };
-                (event.deleted, event.modified) = (Some(now), now);
-            }
+            let event = Event {
+                uid: uid.clone(),
+                account: account.clone(),
+                calendar,
+                draft,
+                created: before.as_ref().map_or(now, |event| event.created),
+                modified: now,
+                deleted: None,
+                managed: managed.unwrap_or_else(|| before.as_ref().is_some_and(|event| event.managed)),
+                own_id: event_id.or_else(|| before.and_then(|event| event.own_id)),
+                former,
+            };
+            self.events.insert(uid.clone(), event);
+        } else {
+            let Some(event) = self.events.get_mut(&uid).filter(|event| event.deleted.is_none()) else { return };
+            (event.deleted, event.modified) = (Some(now), now);
         }
         if !own {
             let managed = self.events.get(&uid).is_some_and(|event| event.managed);
