@@ -210,8 +210,9 @@ struct Watching<'a>(&'a Budget);
 
 impl<'a> Watching<'a> {
     fn begin(budget: &'a Budget) -> Option<Self> {
-        let mut state = budget.state();
-        (!std::mem::replace(&mut state.driven, true)).then_some(Self(budget))
+        let taken = std::mem::replace(&mut budget.state().driven, true);
+        // Not `then_some`: a role that was made and dropped would be handed over although somebody else has it.
+        (!taken).then(|| Self(budget))
     }
 }
 
