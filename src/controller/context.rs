@@ -14,6 +14,7 @@ use super::accounts::Accounts;
 use super::backoff::Backoff;
 use super::budget::Budgets;
 use super::events::Events;
+use super::subscription::Dereferenced;
 use super::watches::GuardedApplication;
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub struct Settings {
 pub struct Remembered {
     /// The engine's part.
     pub memory: Memory,
+    /// What it referred to last: in a namespace that goes, the application may be gone first, and a token be still at hand.
+    pub found: Option<Dereferenced>,
     /// Version of the Secrets that its credentials came from.
     pub credentials: Option<String>,
     /// Looks in a row at something that only a person can mend.

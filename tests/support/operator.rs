@@ -56,6 +56,11 @@ impl Operator {
             command.args(["--namespace", namespace]);
         }
         let mut child = command.spawn().expect("the operator starts");
+        // A port that was free may be taken by now: then it ends at once, and another one is tried.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        if child.try_wait().unwrap().is_some() {
+            return Box::pin(Self::start(options)).await;
+        }
         let log = Arc::<Mutex<Vec<String>>>::default();
         let outputs: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];

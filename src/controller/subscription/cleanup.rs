@@ -28,14 +28,19 @@ pub async fn delete(
     let abandon_channel = object.annotations().get(ABANDON_CHANNEL).is_some_and(|value| value == "true");
     let deletion = Deletion { since, retain, abandon_channel };
 
+    let mut orphaned = false;
     let found = match dereference::dereference(context, &object).await {
         Ok(found) => Some(found),
-        Err(dereference::Error::Refused(_)) => None,
+        Err(dereference::Error::Refused(_)) => {
+            orphaned = true;
+            context.remembered(&uid).found
+        }
         Err(dereference::Error::Call(error)) => return Err(error.into()),
     };
     // Without the application or its Secret nobody can close the channel for us. A token still at hand can.
     let reachable = match &found {
-        Some(found) if context.accounts.cached(&found.grant).is_some() => true,
+        // Nobody can renew that token, so one failed try with it is the last.
+        Some(found) if context.accounts.cached(&found.grant).is_some() => !(orphaned && has_failed(&object)),
         Some(found) => match context.accounts.look(&found.grant).await {
             Ok(_) => true,
             Err(error) => !error.waits_for_a_person(),
@@ -70,6 +75,13 @@ pub async fn delete(
     release(api, &object).await?;
     context.forget(&uid);
     Ok(Action::await_change())
+}
+
+/// Whether a try of this deletion has failed.
+fn has_failed(object: &CalendarSubscription) -> bool {
+    let since = object.metadata.deletion_timestamp.as_ref().map(|since| since.0);
+    let failure = object.status.as_ref().and_then(|status| status.failure.as_ref());
+    failure.is_some_and(|failure| Some(failure.last_time.0) >= since)
 }
 
 /// The output goes with its subscription, unless it is to stay.

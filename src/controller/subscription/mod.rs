@@ -13,7 +13,7 @@ mod translate;
 mod validate;
 mod verdict;
 
-pub use dereference::{credentials_secret, endpoint};
+pub use dereference::{Dereferenced, credentials_secret, endpoint};
 pub use verdict::{About, Refusal};
 
 use std::sync::Arc;
@@ -150,7 +150,10 @@ async fn keep(
         Ok(desired) => desired,
         Err(invalid) => return refuse(context, api, object, &invalid.into()).await,
     };
-    context.remember(&uid, |remembered| remembered.credentials = Some(credentials));
+    context.remember(&uid, |remembered| {
+        remembered.credentials = Some(credentials);
+        remembered.found = Some(found.clone());
+    });
     let driver = match Driver::new(context, api, &found, &desired, object.clone()) {
         Ok(driver) => driver,
         Err(refusal) => return refuse(context, api, object, &refusal).await,
