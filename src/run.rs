@@ -112,7 +112,6 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         secrets: SecretReader::new(client.clone()),
         marker: marker.clone(),
         metrics: metrics.clone(),
-        nudge: Arc::new(|_| {}),
     };
     let limits = Limits { connections: usize::from(options.webhook_connections.get()), ..Limits::WEBHOOK };
     let webhook = listener::serve(

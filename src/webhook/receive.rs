@@ -44,9 +44,6 @@ const MARK: Duration = Duration::from_secs(3);
 /// Time for all of it, well below the 5 s that Cronofy waits.
 const ANSWER: Duration = Duration::from_millis(3_800);
 
-/// Told after each mark, to wake a reconcile in the same process. It must not block; the mark wakes it in any case.
-pub type Nudge = Arc<dyn Fn(&Route) + Send + Sync>;
-
 /// What requests are decided with.
 #[derive(Clone)]
 pub struct Receiver {
@@ -60,8 +57,6 @@ pub struct Receiver {
     pub marker: Marker,
     /// Counts.
     pub metrics: Metrics,
-    /// Wakes.
-    pub nudge: Nudge,
 }
 
 impl std::fmt::Debug for Receiver {
@@ -139,10 +134,7 @@ impl Webhook {
         let hint = Hint { kind, changes_since, received };
         let deadline = deadline.min(Instant::now() + MARK);
         match self.receiver.marker.mark(&route, hint, deadline).await {
-            Ok(()) => {
-                (self.receiver.nudge)(&route);
-                Ok(WebhookResult::Marked)
-            }
+            Ok(()) => Ok(WebhookResult::Marked),
             Err(MarkError::Gone) => Err(WebhookResult::UnknownPath),
             Err(MarkError::Unavailable | MarkError::Overloaded) => Err(WebhookResult::MarkFailed),
         }

@@ -38,7 +38,6 @@ struct World {
     feed: RouteFeed,
     applications: Arc<Allowed>,
     metrics: Metrics,
-    nudged: Arc<Mutex<Vec<String>>>,
     app: Router,
 }
 
@@ -52,19 +51,14 @@ fn world() -> World {
     let applications = Arc::new(Allowed::default());
     applications.0.lock().unwrap().insert("rooms".to_owned(), Vec::new());
     let metrics = Metrics::new();
-    let nudged = Arc::new(Mutex::new(Vec::new()));
     let app = router(Receiver {
         routes: routes.clone(),
         applications: applications.clone(),
         secrets: SecretReader::new(fake.client()),
         marker: Marker::new(fake.client(), metrics.clone(), MarkLimits::default()),
         metrics: metrics.clone(),
-        nudge: Arc::new({
-            let nudged = Arc::clone(&nudged);
-            move |route| nudged.lock().unwrap().push(route.uid.clone())
-        }),
     });
-    let world = World { fake, routes, feed, applications, metrics, nudged, app };
+    let world = World { fake, routes, feed, applications, metrics, app };
     world.add("u1", "chn_1", &json!({}));
     world
 }
@@ -145,7 +139,6 @@ async fn a_signed_change_is_marked_and_answered_with_204() {
     assert_eq!(mark["types"], json!(["change"]));
     assert!(mark["receivedTime"].is_string());
     assert_eq!(world.counted(WebhookResult::Marked), 1.0);
-    assert_eq!(*world.nudged.lock().unwrap(), ["u1"]);
     let matches = [("secret", SecretSlot::Current.as_str())];
     let matches =
         crate::metrics::exposition::sample(&world.metrics, "cronofy_operator_webhook_secret_matches_total", &matches);
@@ -167,7 +160,6 @@ async fn each_type_that_is_acted_on_is_marked_and_every_other_is_ignored() {
     assert_eq!(world.deliver("u1", &json!({"notification": {"type": "scheduling_request_time_chosen"}})).await, 204);
     assert_eq!(world.counted(WebhookResult::Ignored), 7.0);
     assert_eq!(world.patches(), 0);
-    assert!(world.nudged.lock().unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -437,7 +429,6 @@ async fn a_mark_that_is_not_written_is_answered_with_503_in_time_and_the_repeat_
         assert_eq!(world.deliver("u1", &change()).await, 503, "{fault:?}");
         assert!(begun.elapsed() < Duration::from_secs(4), "{fault:?}");
         assert_eq!(world.counted(WebhookResult::MarkFailed), 1.0);
-        assert!(world.nudged.lock().unwrap().is_empty());
         world.fake.state().patch_fault = Fault::None;
         assert_eq!(world.deliver("u1", &change()).await, 204, "{fault:?}");
         assert_eq!(world.fake.state().mark("u1")["sequence"], 1, "{fault:?}");

@@ -1,15 +1,12 @@
 //! Deletion always ends: the channel is closed if anybody can close it, the output goes or stays as wanted.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{PATIENCE, World, condition, event};
 use cronofy_sim::Endpoint;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
-use support::{PATIENCE, World, condition, event};
 use testenv::{ControlPlane, Options, eventually};
 
 async fn deleted(world: &World, name: &str) {
@@ -133,7 +130,7 @@ async fn deleting_the_namespace_ends_also_while_cronofy_is_away() {
         let world = World::on(plane, "dying").await;
         // Outside of the namespace that goes, as an operator for the whole cluster is.
         let options = world.operator_elsewhere().await;
-        let _operator = support::Operator::start(&options).await;
+        let _operator = crate::support::Operator::start(&options).await;
         copied(&world, json!({})).await;
         world.sim.down(away);
         world.namespace.delete().await.unwrap();

@@ -1,5 +1,4 @@
 //! The store against a real API server, with the rights that the operator has.
-#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

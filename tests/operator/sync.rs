@@ -1,11 +1,8 @@
 //! The main job: a subscription becomes a copy that follows the calendar.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{World, event, on};
 use jiff::SignedDuration;
 use serde_json::json;
-use support::{World, event, on};
 
 #[tokio::test]
 async fn a_subscription_becomes_a_copy_that_follows_every_kind_of_change() {

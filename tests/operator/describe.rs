@@ -1,12 +1,9 @@
 //! What a person sees: the texts of the real kubectl, kept as snapshots. Review changes with `cargo insta review`, or accept them
-//! with `INSTA_UPDATE=always cargo test --test describe`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! with `INSTA_UPDATE=always cargo test --test operator describe`.
 
-mod support;
-
+use crate::support::{World, condition, event};
 use cronofy_sim::Verification;
 use serde_json::json;
-use support::{World, condition, event};
 
 /// What differs from run to run, by its form.
 const VARYING: [(&str, &str); 11] = [
@@ -119,7 +116,7 @@ async fn an_application_without_its_secret() {
     let world = World::start("shown").await;
     let _operator = world.operator().await;
     world.apply_application("broken", "missing").await;
-    testenv::eventually("the application says so", support::PATIENCE, || async {
+    testenv::eventually("the application says so", crate::support::PATIENCE, || async {
         let text = shown(&world, &["get", "cronofyapp", "broken"]).await;
         text.contains("Secret").then_some(text)
     })

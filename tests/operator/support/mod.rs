@@ -1,8 +1,6 @@
 //! What integration tests stand on: a real API server, a simulated Cronofy over HTTP, the operator as a child process with just
 //! the rights that the chart gives it.
 
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 pub mod operator;
 pub mod switch;
 pub mod times;

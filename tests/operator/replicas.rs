@@ -1,13 +1,10 @@
 //! Two replicas: both receive, one acts, and either may go at any moment.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::operator::Operator;
+use crate::support::switch::Switch;
+use crate::support::{PATIENCE, World, event};
 use cronofy_sim::Endpoint;
 use serde_json::json;
-use support::operator::Operator;
-use support::switch::Switch;
-use support::{PATIENCE, World, event};
 use testenv::eventually;
 
 /// Two operators behind one address, as behind a Service.

@@ -40,7 +40,7 @@ struct Rights {
 
 /// The chart's rights: the tests run with these and no others.
 fn rights() -> Rights {
-    serde_saphyr::from_str(include_str!("../../charts/cronofy-operator/files/rbac.yaml")).unwrap()
+    serde_saphyr::from_str(include_str!("../../../charts/cronofy-operator/files/rbac.yaml")).unwrap()
 }
 
 impl World {

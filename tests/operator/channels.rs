@@ -1,11 +1,8 @@
 //! Channels: exactly one, whatever is lost between asking for it and noting it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{Operator, PATIENCE, World, event};
 use cronofy_sim::{Answer, DuplicateCreate, Endpoint, Fault};
 use serde_json::json;
-use support::{Operator, PATIENCE, World, event};
 use testenv::eventually;
 
 /// Runs a test with both answers that Cronofy may give to an identical create, and checks that one working channel is left.
@@ -59,7 +56,7 @@ async fn a_changed_filter_gets_a_new_channel_and_closes_the_old_one() {
     let other = world.sim.add_calendar(&world.account, "Other");
     world.sim.put_event(&world.account, event("home", 1)).unwrap();
     world.sim.put_event(&other, event("other", 1)).unwrap();
-    world.sim.add_channel(&world.account, support::world::CLIENT_ID, "https://somebody.invalid/hook/else");
+    world.sim.add_channel(&world.account, crate::support::world::CLIENT_ID, "https://somebody.invalid/hook/else");
     let _operator = world.operator().await;
     world.subscribe("all", json!({})).await;
     world.ready("all").await;
@@ -93,7 +90,7 @@ async fn an_account_with_all_its_channels_in_use_says_so_and_heals() {
     world.sim.settings(|settings| settings.channel_limit = 128);
     for number in 0..128 {
         let url = format!("https://somebody.invalid/{number}");
-        world.sim.add_channel(&world.account, support::world::CLIENT_ID, &url);
+        world.sim.add_channel(&world.account, crate::support::world::CLIENT_ID, &url);
     }
     let _operator = world.operator().await;
     world.subscribe("all", json!({})).await;

@@ -1,5 +1,4 @@
 //! Marks against a real API server: what its JSON patches test, refuse and leave alone.
-#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,12 @@
+//! The operator as a whole, on a real API server: one file a subject, one server and one namespace a test.
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+mod channels;
+mod deletion;
+mod describe;
+mod marks;
+mod replicas;
+mod store;
+mod sync;
