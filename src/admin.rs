@@ -116,13 +116,17 @@ impl Component {
     }
 }
 
-/// The admin port's routes. Serve them with [`serve`](crate::webhook::listener::serve).
-pub fn router(health: Health, metrics: Metrics) -> Router {
+/// Brings those metrics up to date that are looked at rather than counted. It must not block.
+pub type Refresh = Arc<dyn Fn() + Send + Sync>;
+
+/// The admin port's routes; `refresh` is called before metrics are served. Serve them with
+/// [`serve`](crate::webhook::listener::serve).
+pub fn router(health: Health, metrics: Metrics, refresh: Refresh) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(health)
-        .merge(Router::new().route("/metrics", get(exposition)).with_state(metrics))
+        .merge(Router::new().route("/metrics", get(exposition)).with_state((metrics, refresh)))
 }
 
 async fn livez(State(health): State<Health>) -> Response {
@@ -133,7 +137,8 @@ async fn readyz(State(health): State<Health>) -> Response {
     verdict(&health.pending())
 }
 
-async fn exposition(State(metrics): State<Metrics>) -> Response {
+async fn exposition(State((metrics, refresh)): State<(Metrics, Refresh)>) -> Response {
+    refresh();
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.encode()).into_response()
 }
 
@@ -156,7 +161,7 @@ mod tests {
     use crate::metrics::{Controller, ReconcileOutcome};
 
     async fn look(health: &Health, path: &str) -> (StatusCode, String) {
-        let answer = router(health.clone(), Metrics::new());
+        let answer = router(health.clone(), Metrics::new(), Arc::new(|| {}));
         let answer = answer.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -84,13 +84,6 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let (stop_serving, stopped) = watch::channel(false);
     let (closing, closed) = watch::channel(false);
     let admin_listener = listen("admin-listen", options.admin_listen).await?;
-    let admin = listener::serve(
-        admin_listener,
-        admin::router(health.clone(), metrics.clone()),
-        Limits::ADMIN,
-        prometheus_client::metrics::gauge::Gauge::default(),
-        told(closed.clone()),
-    );
 
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "cronofy-operator".to_owned());
     let leader = leader(&options, &client, &own_namespace, &instance);
@@ -101,6 +94,17 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     };
     let events = Events::new(client.clone(), instance, metrics.clone());
     let context = Context::new(client.clone(), settings, metrics.clone(), leader.leading(), events);
+    let refresh = {
+        let context = context.clone();
+        Arc::new(move || controller::fleet::tell(&context, jiff::Timestamp::now()))
+    };
+    let admin = listener::serve(
+        admin_listener,
+        admin::router(health.clone(), metrics.clone(), refresh),
+        Limits::ADMIN,
+        prometheus_client::metrics::gauge::Gauge::default(),
+        told(closed.clone()),
+    );
     let routes = Routes::new(&options.callback_base().unwrap_or_default());
     let marker = Marker::new(client.clone(), metrics.clone(), MarkLimits::default());
 

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cronofy::secrecy::{ExposeSecret as _, SecretString};
-use cronofy::{Answer, Credentials, Token};
+use cronofy::{Answer, Credentials, Endpoint};
 use kube::Client;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Lane};
 use super::context::ApplicationKey;
+use super::failure;
 use super::secrets::{self, SecretKey, StoredToken};
+use crate::metrics::Metrics;
 
 /// How long an access token is taken for valid if Cronofy does not say; the shortest that it documents.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(1800);
@@ -75,6 +77,7 @@ pub enum Error {
 /// The token states of all accounts.
 pub struct Accounts {
     client: Client,
+    metrics: Metrics,
     states: Mutex<HashMap<Grant, Arc<State>>>,
 }
 
@@ -98,8 +101,8 @@ struct Access {
 impl Accounts {
     /// No tokens yet.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client, states: Mutex::default() }
+    pub fn new(client: Client, metrics: Metrics) -> Self {
+        Self { client, metrics, states: Mutex::default() }
     }
 
     /// A valid access token, if one is at hand.
@@ -145,14 +148,19 @@ impl Accounts {
         }
         let mut look = self.look(grant).await?;
         self.store_left_over(&mut look, &mut unstored).await?;
-        budget.acquire(lane, &grant.account_key()).await;
+        self.metrics.budget_wait(lane.into(), budget.acquire(lane, &grant.account_key()).await);
         let asked = Instant::now();
-        let answer: Answer<Token> = match (&grant.account, &look.stored) {
-            (AccountKey::ApplicationCalendar(id), _) => cronofy.application_calendar(&look.credentials, id).await?,
-            (AccountKey::Secret(_), Some(stored)) => cronofy.refresh_token(&look.credentials, &stored.token).await?,
+        let (endpoint, answer) = match (&grant.account, &look.stored) {
+            (AccountKey::ApplicationCalendar(id), _) => {
+                (Endpoint::ApplicationCalendar, cronofy.application_calendar(&look.credentials, id).await)
+            }
+            (AccountKey::Secret(_), Some(stored)) => {
+                (Endpoint::RefreshToken, cronofy.refresh_token(&look.credentials, &stored.token).await)
+            }
             (AccountKey::Secret(key), None) => return Err(secrets::Error::NotFound(key.clone()).into()),
         };
-        let token = answer.value;
+        self.metrics.cronofy_request(endpoint, failure::answered_with(&answer), asked.elapsed());
+        let Answer { value: token, .. } = answer?;
         if let (Some(stored), Some(returned)) = (&look.stored, token.refresh_token)
             && returned.expose_secret() != stored.token.expose_secret()
         {

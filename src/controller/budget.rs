@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::context::ApplicationKey;
+use crate::api::CronofyApplication;
 
 /// Whose request goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +41,16 @@ pub struct Limits {
     pub per_second: u32,
     /// Requests in a minute.
     pub per_minute: u32,
+}
+
+impl Limits {
+    /// Those of an application.
+    #[must_use]
+    pub fn of(application: &CronofyApplication) -> Self {
+        let (per_second, per_minute) = application.spec.request_limits();
+        let positive = |limit: i32| u32::try_from(limit).unwrap_or(1).max(1);
+        Self { per_second: positive(per_second), per_minute: positive(per_minute) }
+    }
 }
 
 /// The wait after a 429 without `Retry-After`, doubled with each in a row.

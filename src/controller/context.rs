@@ -12,10 +12,10 @@ use tokio::sync::{broadcast, watch};
 
 use super::accounts::Accounts;
 use super::backoff::Backoff;
-use super::budget::Budgets;
+use super::budget::{Budgets, Limits};
 use super::events::Events;
 use super::subscription::Dereferenced;
-use super::watches::GuardedApplication;
+use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
 
@@ -66,6 +66,12 @@ pub struct Remembered {
     pub output_version: Option<String>,
 }
 
+/// The caches of all scopes.
+struct Stores {
+    applications: Vec<Store<GuardedApplication>>,
+    subscriptions: Vec<Store<GuardedSubscription>>,
+}
+
 /// What reconciles share.
 pub struct Context {
     /// Access to Kubernetes.
@@ -84,14 +90,14 @@ pub struct Context {
     pub events: Events,
     /// Waits after failed reconciles.
     pub backoff: Backoff,
-    applications: OnceLock<Vec<Store<GuardedApplication>>>,
+    stores: OnceLock<Stores>,
     changed_applications: broadcast::Sender<ApplicationKey>,
     remembered: Mutex<HashMap<String, Remembered>>,
     clients: Mutex<HashMap<Url, cronofy::Client>>,
 }
 
 impl Context {
-    /// A context; the stores of applications are given later, since their watches need the context.
+    /// A context; the stores are given later, since their watches need the context.
     #[must_use]
     pub fn new(
         client: Client,
@@ -101,7 +107,7 @@ impl Context {
         events: Events,
     ) -> Arc<Self> {
         Arc::new(Self {
-            accounts: Accounts::new(client.clone()),
+            accounts: Accounts::new(client.clone(), metrics.clone()),
             budgets: Budgets::default(),
             backoff: Backoff::default(),
             client,
@@ -109,7 +115,7 @@ impl Context {
             metrics,
             leading,
             events,
-            applications: OnceLock::new(),
+            stores: OnceLock::new(),
             // A receiver that lags behind reconciles all its subscriptions instead.
             changed_applications: broadcast::channel(256).0,
             remembered: Mutex::default(),
@@ -117,16 +123,36 @@ impl Context {
         })
     }
 
-    /// Gives the stores that applications are looked up in. Only the first call counts.
-    pub fn set_applications(&self, stores: Vec<Store<GuardedApplication>>) {
-        let _already = self.applications.set(stores);
+    /// Gives the stores of all scopes. Only the first call counts.
+    pub fn set_stores(
+        &self,
+        applications: Vec<Store<GuardedApplication>>,
+        subscriptions: Vec<Store<GuardedSubscription>>,
+    ) {
+        let _already = self.stores.set(Stores { applications, subscriptions });
+    }
+
+    /// The stores of subscriptions.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &Store<GuardedSubscription>> {
+        self.stores.get().into_iter().flat_map(|stores| &stores.subscriptions)
+    }
+
+    /// The requests that all applications together may make in a second and in a minute.
+    #[must_use]
+    pub fn request_limits(&self) -> (u32, u32) {
+        let applications = self.stores.get().into_iter().flat_map(|stores| &stores.applications);
+        let applications = applications.flat_map(Store::state);
+        let limits = applications.filter_map(|object| Some(Limits::of(object.0.as_ref().ok()?)));
+        limits.fold((0, 0), |(seconds, minutes), Limits { per_second, per_minute }| {
+            (seconds.saturating_add(per_second), minutes.saturating_add(per_minute))
+        })
     }
 
     /// An application, from the cache.
     #[must_use]
     pub fn application(&self, key: &ApplicationKey) -> Option<Arc<CronofyApplication>> {
         let reference = ObjectRef::new(&key.name).within(&key.namespace);
-        let mut stores = self.applications.get().into_iter().flatten();
+        let mut stores = self.stores.get().into_iter().flat_map(|stores| &stores.applications);
         let found = stores.find_map(|store| store.get(&reference))?;
         found.0.as_ref().ok().cloned().map(Arc::new)
     }

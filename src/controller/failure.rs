@@ -129,9 +129,13 @@ pub fn account(error: &accounts::Error) -> Failure {
     }
 }
 
-/// The HTTP status of a refusal, for metrics.
+/// The HTTP status of an answer, for metrics.
 #[must_use]
-pub fn status(error: &cronofy::Error) -> Option<u16> {
+pub fn answered_with<T>(answer: &Result<T, cronofy::Error>) -> Option<u16> {
+    answer.as_ref().map_or_else(status, |_| Some(200))
+}
+
+fn status(error: &cronofy::Error) -> Option<u16> {
     use cronofy::Error;
     match error {
         Error::Unauthorized(refusal)

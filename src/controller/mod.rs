@@ -10,6 +10,7 @@ pub mod budget;
 pub mod context;
 pub mod events;
 pub mod failure;
+pub mod fleet;
 pub mod leader;
 pub mod secrets;
 pub mod subscription;
@@ -52,8 +53,8 @@ pub async fn run(
 ) {
     let listing = watches::listing(server);
     let mut synced = Vec::new();
-    let (mut application_stores, mut subscription_controllers) = (Vec::new(), Vec::new());
-    let mut application_controllers = Vec::new();
+    let (mut application_stores, mut application_controllers) = (Vec::new(), Vec::new());
+    let (mut subscription_stores, mut subscription_controllers) = (Vec::new(), Vec::new());
     for scope in scopes {
         let (store, stream) = {
             let context = context.clone();
@@ -83,10 +84,11 @@ pub async fn run(
         };
         let (store, stream) = watches::subscriptions(&context.client, scope, listing.clone(), &context.metrics, seen);
         synced.push(ready(store.clone()).boxed());
+        subscription_stores.push(store.clone());
         let outputs = watches::outputs(&context, scope, listing.clone());
         subscription_controllers.push(subscriptions(context.clone(), store, stream, outputs, stop.clone()).boxed());
     }
-    context.set_applications(application_stores);
+    context.set_stores(application_stores, subscription_stores);
     context.metrics.max_concurrent_reconciles(Name::CalendarSubscription, context.options.concurrency);
     let caches_synced = async {
         future::join_all(synced).await;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 
 use super::dereference::Dereferenced;
+use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
 use super::{Error, status, transitions, translate};
 use crate::api::{CalendarSubscription, DeletionPolicy};
@@ -19,7 +20,7 @@ use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
 use crate::controller::context::Context;
 use crate::controller::failure;
-use crate::metrics::{SkipReason, StoreType, StoredPart};
+use crate::metrics::{self, ChannelOperation, SkipReason, StoreType, StoredPart};
 use crate::store::{Committed, EventStore as _, Head, InvalidName, Owner, Store, StoreError, Target};
 
 /// Steps of one reconcile. A read of the largest account takes one a page; more than this is a defect, and the reconcile
@@ -61,6 +62,7 @@ struct Pass {
     token: Option<SecretString>,
     head: Option<Head>,
     page: Option<PageUrl>,
+    purpose: Option<Purpose>,
     skipped: usize,
 }
 
@@ -81,10 +83,7 @@ impl<'a> Driver<'a> {
             about: About::Credentials,
             ..refusal("InvalidEndpoint", format!("spec.endpoint of the CronofyApplication cannot be used: {error}"))
         })?;
-        let (per_second, per_minute) = found.application.spec.request_limits();
-        let positive = |limit: i32| u32::try_from(limit).unwrap_or(1).max(1);
-        let limits = Limits { per_second: positive(per_second), per_minute: positive(per_minute) };
-        let budget = context.budgets.of(&found.key, limits);
+        let budget = context.budgets.of(&found.key, Limits::of(&found.application));
         Ok(Self { context, api, desired, object, cronofy, budget, grant: found.grant.clone(), store, target })
     }
 
@@ -93,7 +92,7 @@ impl<'a> Driver<'a> {
         let before = self.object.status.clone().unwrap_or_default();
         let token = self.context.accounts.cached(&self.grant);
         let observed = Observed::new(status::record(&before), status::mark(&before), memory, token.is_some());
-        let mut pass = Pass { observed, token, head: None, page: None, skipped: 0 };
+        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0 };
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
             let outcome = match &step {
@@ -105,6 +104,7 @@ impl<'a> Driver<'a> {
                 Step::Record(record) => self.record(&mut pass, record).await?,
                 step => self.perform(&mut pass, step).await,
             };
+            tally(&self.context.metrics, &step, &outcome, pass.purpose);
             pass.observed.observe(self.desired, &step, outcome, Timestamp::now());
         }
         Err(Error::Endless)
@@ -112,6 +112,10 @@ impl<'a> Driver<'a> {
 
     /// Writes the engine's record down, and clears the mark that was acted on.
     async fn record(&mut self, pass: &mut Pass, record: &Record) -> Result<Outcome, Error> {
+        let known = pass.observed.record.channel.id.clone();
+        if record.channel.id.is_some() && record.channel.id != known {
+            self.context.metrics.channel_operation(ChannelOperation::Adopt, metrics::Outcome::Success);
+        }
         pass.observed.record = record.clone();
         self.write_status(&pass.observed, None).await?;
         Ok(Outcome::Recorded(status::mark(&self.object.status.clone().unwrap_or_default())))
@@ -215,11 +219,7 @@ impl<'a> Driver<'a> {
         self.context.metrics.budget_wait(lane.into(), waited);
         let begun = Instant::now();
         let result = call(&self.cronofy, token).await;
-        let status = match &result {
-            Ok(_) => Some(200),
-            Err(error) => failure::status(error),
-        };
-        self.context.metrics.cronofy_request(endpoint, status, begun.elapsed());
+        self.context.metrics.cronofy_request(endpoint, failure::answered_with(&result), begun.elapsed());
         match result {
             Ok(answer) => {
                 self.budget.answered();
@@ -294,6 +294,7 @@ impl<'a> Driver<'a> {
         let lane = Self::lane(&pass.observed, Some(request.purpose));
         let answer = if request.page == 0 {
             pass.skipped = 0;
+            pass.purpose = Some(request.purpose);
             let query = match translate::query(request, &self.desired.time_zone) {
                 Ok(query) => query,
                 Err(error) => return Outcome::Failed(failure::time_zone(error)),

@@ -8,6 +8,7 @@ mod cleanup;
 mod dereference;
 mod execute;
 mod status;
+mod tally;
 mod transitions;
 mod translate;
 mod validate;

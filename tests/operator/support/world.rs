@@ -313,8 +313,3 @@ pub fn condition(subscription: &CalendarSubscription, kind: &str) -> (String, St
         (condition.status.clone(), condition.reason.clone(), condition.message.clone())
     })
 }
-
-/// The generation that the conditions describe is the present one.
-pub fn observed(subscription: &CalendarSubscription) -> bool {
-    subscription.status.as_ref().and_then(|status| status.observed_generation) == subscription.metadata.generation
-}

@@ -1,0 +1,189 @@
+//! The state of all subscriptions together, told from the caches whenever somebody asks for the metrics. Every replica tells
+//! the same, so look at the maximum over replicas, not at the sum.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use calendar_sync::Why;
+use jiff::{SignedDuration, Timestamp};
+use k8s_controller::conditions;
+use kube::Resource as _;
+
+use super::context::Context;
+use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, Mode};
+use crate::metrics::{BudgetWindow, ChannelState, ConditionStatus, ConditionType, FleetBound, SweepKind};
+
+/// How long a channel may wait for Cronofy's verification before it is suspect.
+const VERIFICATION: SignedDuration = SignedDuration::from_mins(2);
+
+/// Sets the gauges of the fleet.
+pub fn tell(context: &Context, now: Timestamp) {
+    let mut fleet = Fleet::default();
+    for store in context.subscriptions() {
+        for object in store.state() {
+            if let Ok(subscription) = &object.0 {
+                fleet.add(subscription, now);
+            }
+        }
+    }
+    fleet.tell(context, now);
+    let (per_second, per_minute) = context.request_limits();
+    context.metrics.budget_limit(BudgetWindow::Second, per_second);
+    context.metrics.budget_limit(BudgetWindow::Minute, per_minute);
+}
+
+/// What the subscriptions add up to.
+#[derive(Default)]
+struct Fleet {
+    conditions: HashMap<(ConditionType, ConditionStatus), usize>,
+    channels: HashMap<ChannelState, usize>,
+    /// When the copies at both ends were last proven current.
+    proven: Option<(Timestamp, Timestamp)>,
+    /// How long the full sync that is longest due has been due.
+    lag: Duration,
+}
+
+impl Fleet {
+    fn add(&mut self, subscription: &CalendarSubscription, now: Timestamp) {
+        let blank = CalendarSubscriptionStatus::default();
+        let status = subscription.status.as_ref().unwrap_or(&blank);
+        for &condition in ConditionType::ALL {
+            let said = conditions::find(&status.conditions, condition.as_str()).map(|found| found.status.as_str());
+            let known = ConditionStatus::ALL.iter().find(|status| Some(status.as_str()) == said);
+            *self.conditions.entry((condition, known.copied().unwrap_or(ConditionStatus::Unknown))).or_default() += 1;
+        }
+        if let Some(state) = channel_state(subscription, status, now) {
+            *self.channels.entry(state).or_default() += 1;
+        }
+        if let Some(proven) = proven(status) {
+            let (oldest, newest) = self.proven.unwrap_or((proven, proven));
+            self.proven = Some((oldest.min(proven), newest.max(proven)));
+        }
+        let next = status.sync.as_ref().and_then(|sync| sync.next.as_ref());
+        if let Some(next) = next.filter(|next| next.what == Why::FullSync.as_str()) {
+            self.lag = self.lag.max(Duration::try_from(now.duration_since(next.time.0)).unwrap_or_default());
+        }
+    }
+
+    fn tell(&self, context: &Context, now: Timestamp) {
+        let metrics = &context.metrics;
+        for &condition in ConditionType::ALL {
+            for &status in ConditionStatus::ALL {
+                let count = self.conditions.get(&(condition, status)).copied().unwrap_or_default();
+                metrics.subscriptions(condition, status, count);
+            }
+        }
+        for &state in ChannelState::ALL {
+            metrics.channels(state, self.channels.get(&state).copied().unwrap_or_default());
+        }
+        // Without a copy there is nothing that could be out of date.
+        let (oldest, newest) = self.proven.unwrap_or((now, now));
+        metrics.freshness(FleetBound::Oldest, oldest);
+        metrics.freshness(FleetBound::Newest, newest);
+        metrics.sweep_lag(SweepKind::FullSync, self.lag);
+        if self.lag.is_zero() {
+            metrics.sweep_heartbeat(SweepKind::FullSync, now);
+        }
+    }
+}
+
+/// The state of the channel that a subscription is to have; `None` if it is to have none.
+fn channel_state(
+    subscription: &CalendarSubscription,
+    status: &CalendarSubscriptionStatus,
+    now: Timestamp,
+) -> Option<ChannelState> {
+    let erased = status.sync.as_ref().is_some_and(|sync| sync.erased_time.is_some());
+    let deleted = subscription.meta().deletion_timestamp.is_some();
+    if subscription.spec.mode() != Mode::Push || erased || deleted {
+        return None;
+    }
+    let Some(channel) = &status.channel else { return Some(ChannelState::Missing) };
+    Some(match (&channel.id, &channel.verified_time, &channel.created_time) {
+        (None, _, _) if channel.next.is_some() => ChannelState::Pending,
+        (None, _, _) => ChannelState::Missing,
+        (Some(_), Some(_), _) => ChannelState::Verified,
+        (Some(_), None, Some(created)) if now.duration_since(created.0) > VERIFICATION => ChannelState::Suspect,
+        (Some(_), None, _) => ChannelState::Pending,
+    })
+}
+
+/// When a copy was last proven current, as far as its status tells: by a full sync, or by a read that a notification asked for.
+fn proven(status: &CalendarSubscriptionStatus) -> Option<Timestamp> {
+    let sync = status.sync.as_ref()?;
+    let channel = status.channel.as_ref();
+    let notified = channel.and_then(|channel| channel.last_notification_time.as_ref());
+    let full_sync = sync.last_full_sync_time.as_ref()?;
+    [Some(full_sync), sync.last_change_time.as_ref(), notified].into_iter().flatten().map(|time| time.0).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: &str = "2026-11-20T08:00:00Z";
+
+    fn subscription(spec: &Value, status: &Value) -> CalendarSubscription {
+        let mut object = json!({
+            "apiVersion": "cronofy-operator.dev/v1alpha1", "kind": "CalendarSubscription",
+            "metadata": { "name": "team", "namespace": "rooms", "uid": "u1" },
+            "spec": { "applicationRef": { "name": "app" }, "account": { "secretRef": { "name": "account" } } },
+            "status": status,
+        });
+        object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_channel_is_pending_until_verified_and_suspect_when_that_takes_long() {
+        let (soon, long) = ("2026-11-20T07:59:00Z", "2026-11-20T07:57:00Z");
+        let table = [
+            (json!({}), json!({}), Some(ChannelState::Missing)),
+            (json!({}), json!({ "channel": { "generation": 1 } }), Some(ChannelState::Missing)),
+            (json!({}), json!({ "channel": { "next": { "generation": 1 } } }), Some(ChannelState::Pending)),
+            (json!({}), json!({ "channel": { "id": "chn_1", "createdTime": soon } }), Some(ChannelState::Pending)),
+            (json!({}), json!({ "channel": { "id": "chn_1", "createdTime": long } }), Some(ChannelState::Suspect)),
+            (
+                json!({}),
+                json!({ "channel": { "id": "chn_1", "createdTime": long, "verifiedTime": soon } }),
+                Some(ChannelState::Verified),
+            ),
+            (json!({}), json!({ "sync": { "erasedTime": soon } }), None),
+            (json!({ "mode": "Poll" }), json!({}), None),
+        ];
+        for (spec, status, state) in table {
+            let subscription = subscription(&spec, &status);
+            let found = channel_state(&subscription, subscription.status.as_ref().unwrap(), NOW.parse().unwrap());
+            assert_eq!(found, state, "{spec} {status}");
+        }
+    }
+
+    #[test]
+    fn the_fleet_has_the_bounds_of_its_members_and_the_lag_of_its_slowest() {
+        let mut fleet = Fleet::default();
+        let member = |full_sync: &str, notified: &str, next: &str| {
+            subscription(
+                &json!({}),
+                &json!({
+                    "conditions": [{ "type": "Ready", "status": "True", "reason": "Ready", "message": "",
+                        "lastTransitionTime": NOW }],
+                    "channel": { "lastNotificationTime": notified },
+                    "sync": { "lastFullSyncTime": full_sync, "next": { "what": "FullSync", "time": next } },
+                }),
+            )
+        };
+        let now = NOW.parse().unwrap();
+        fleet.add(&member("2026-11-14T00:00:00Z", "2026-11-19T00:00:00Z", "2026-11-20T07:00:00Z"), now);
+        fleet.add(&member("2026-11-18T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-20T09:00:00Z"), now);
+        fleet.add(&subscription(&json!({}), &json!({})), now);
+        assert_eq!(
+            fleet.proven,
+            Some(("2026-11-18T00:00:00Z".parse().unwrap(), "2026-11-19T00:00:00Z".parse().unwrap()))
+        );
+        assert_eq!(fleet.lag, Duration::from_secs(3600));
+        assert_eq!(fleet.conditions.get(&(ConditionType::Ready, ConditionStatus::True)), Some(&2));
+        assert_eq!(fleet.conditions.get(&(ConditionType::Ready, ConditionStatus::Unknown)), Some(&1));
+    }
+}

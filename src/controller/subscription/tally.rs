@@ -1,0 +1,49 @@
+//! What of a step's outcome is counted.
+
+use calendar_sync::{Outcome, Purpose, Step};
+
+use crate::metrics::{self, ChannelOperation, Metrics, SweepKind};
+
+/// Counts a step. `purpose` is that of the read under way.
+pub fn tally(metrics: &Metrics, step: &Step, outcome: &Outcome, purpose: Option<Purpose>) {
+    let result = if failed(outcome) { metrics::Outcome::Failure } else { metrics::Outcome::Success };
+    match step {
+        Step::ListChannels => metrics.channel_operation(ChannelOperation::List, result),
+        Step::CreateChannel { .. } => metrics.channel_operation(ChannelOperation::Create, result),
+        // One that is gone already is closed.
+        Step::CloseChannel { .. } if matches!(outcome, Outcome::NotFound) => {
+            metrics.channel_operation(ChannelOperation::Close, metrics::Outcome::Success);
+        }
+        Step::CloseChannel { .. } => metrics.channel_operation(ChannelOperation::Close, result),
+        Step::Commit(_) if purpose == Some(Purpose::Full) => metrics.sweep(SweepKind::FullSync, result),
+        Step::ReadEvents(request) if request.purpose == Purpose::Full && failed(outcome) => {
+            metrics.sweep(SweepKind::FullSync, result);
+        }
+        Step::Load
+        | Step::RefreshToken
+        | Step::CheckAccount
+        | Step::ReadEvents(_)
+        | Step::Commit(_)
+        | Step::Erase
+        | Step::Record(_)
+        | Step::Wait { .. }
+        | Step::Stop(_)
+        | Step::Finish => {}
+    }
+}
+
+fn failed(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Failed(_) | Outcome::Unauthorized | Outcome::NotFound | Outcome::HeadMoved => true,
+        Outcome::Loaded(_)
+        | Outcome::TokenReady
+        | Outcome::Account(_)
+        | Outcome::Channels(_)
+        | Outcome::ChannelCreated { .. }
+        | Outcome::ChannelClosed { .. }
+        | Outcome::Page { .. }
+        | Outcome::Committed { .. }
+        | Outcome::Erased
+        | Outcome::Recorded(_) => false,
+    }
+}
