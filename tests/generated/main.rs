@@ -1,6 +1,7 @@
 //! Files that are made from the code stay as the code says. `make crds` writes them anew.
 #![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod named;
 mod reference;
 
 use std::path::Path;
