@@ -90,18 +90,7 @@ fn work(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
 
 /// A step that needs Cronofy needs a token first.
 pub(crate) fn with_token(observed: &Observed, step: Step) -> Step {
-    match step {
-        Step::CheckAccount
-        | Step::ListChannels
-        | Step::CreateChannel { .. }
-        | Step::CloseChannel { .. }
-        | Step::ReadEvents(_)
-            if !observed.token =>
-        {
-            Step::RefreshToken
-        }
-        step => step,
-    }
+    if step.needs_token() && !observed.token { Step::RefreshToken } else { step }
 }
 
 /// Writes the record down, changed like this.

@@ -27,9 +27,15 @@ impl Observed {
 
     /// Takes in what came of `step`.
     pub fn observe(&mut self, desired: &Desired, step: &Step, outcome: Outcome, now: Timestamp) {
+        if step.needs_token() && !matches!(outcome, Outcome::Unauthorized | Outcome::Failed(_)) {
+            self.untried_token = false;
+        }
         match outcome {
             Outcome::Loaded(stored) => self.loaded(stored),
-            Outcome::TokenReady => self.token = true,
+            Outcome::TokenReady => {
+                self.token = true;
+                self.untried_token = true;
+            }
             Outcome::Account(account) => self.account(account, now),
             Outcome::Channels(channels) => self.channels(channels, now),
             Outcome::ChannelCreated { id } => self.channel_created(desired, step, id, now),
@@ -59,8 +65,7 @@ impl Observed {
             Outcome::Recorded(mark) => self.recorded(step, mark),
             Outcome::Unauthorized => {
                 self.token = false;
-                self.refused_tokens = self.refused_tokens.saturating_add(1);
-                if self.refused_tokens > 1 {
+                if std::mem::take(&mut self.untried_token) {
                     self.failed(desired, refused_token(), now);
                 }
             }

@@ -38,8 +38,8 @@ pub struct Observed {
     pub(crate) output_removed: bool,
     /// The record must be written down before the next step.
     pub(crate) unrecorded: bool,
-    /// 401 answers in a row in this pass.
-    pub(crate) refused_tokens: u32,
+    /// The token was got in this pass, and Cronofy has not accepted it yet.
+    pub(crate) untried_token: bool,
     /// Times in this pass that the store had changed under a commit.
     pub(crate) moved_heads: u32,
     /// The account was checked in this pass.

@@ -54,6 +54,28 @@ pub enum Step {
     Finish,
 }
 
+impl Step {
+    /// Whether it asks Cronofy for something that only an access token opens.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        match self {
+            Step::CheckAccount
+            | Step::ListChannels
+            | Step::CreateChannel { .. }
+            | Step::CloseChannel { .. }
+            | Step::ReadEvents(_) => true,
+            Step::Load
+            | Step::RefreshToken
+            | Step::Commit(_)
+            | Step::Erase
+            | Step::Record(_)
+            | Step::Wait { .. }
+            | Step::Stop(_)
+            | Step::Finish => false,
+        }
+    }
+}
+
 /// One page of events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventsRequest {
