@@ -79,6 +79,12 @@ impl Reason {
         Reason::NotSupported,
     ];
 
+    /// Whether it is the store that failed, not Cronofy.
+    #[must_use]
+    pub fn is_of_store(self) -> bool {
+        matches!(self, Reason::Conflict | Reason::TooLarge | Reason::StoreUnavailable)
+    }
+
     /// The reason of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -151,6 +157,8 @@ pub struct Failures {
 
 /// The longest wait between two tries.
 pub const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
+/// The shortest: a server that asks for none at all must not be asked again in the same breath.
+pub const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// The wait after `count` failures in a row: doubling, at most an hour, spread over its upper half.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::decide::{after, record, waiting_for_retry, with_token};
-use crate::{ChannelRecord, Deletion, Desired, Observed, Step, Stop, channel};
+use crate::{ChannelRecord, Deletion, Desired, Observed, Step, Stop, Stored, channel};
 
 /// How long a deletion waits for the channel to be closed. After that the channel is left to Cronofy, which closes it by
 /// itself once its deliveries have failed for 24 hours.
@@ -24,19 +24,27 @@ pub(crate) fn delete(desired: &Desired, observed: &Observed, deletion: Deletion,
             return with_token(observed, step);
         }
     }
-    if deletion.retain || observed.output_removed { Step::Finish } else { Step::Erase }
+    if deletion.retain || observed.output_removed { Step::Finish } else { remove_output(observed, now) }
 }
 
 /// The next step of an erasure: remove the output first, then close the channel, then stop.
 pub(crate) fn erase(desired: &Desired, observed: &Observed, now: Timestamp) -> Step {
-    if observed.record.erased.is_none() {
-        return waiting_for_retry(observed, now).unwrap_or(Step::Erase);
+    let something_stored = match observed.stored {
+        Stored::Present(_) | Stored::Damaged => true,
+        Stored::Unread | Stored::Absent => false,
+    };
+    if observed.record.erased.is_none() || observed.erasure_demanded() || something_stored {
+        return remove_output(observed, now);
     }
     if observed.unrecorded {
         return record(observed, |_| {});
     }
     if let Some(wait) = waiting_for_retry(observed, now) {
         return wait;
+    }
+    if observed.stored == Stored::Unread {
+        // A writer that was overtaken by the erasure may have stored events after it.
+        return Step::Load;
     }
     if !observed.leaked
         && let Some(step) = close_channels(desired, observed)
@@ -52,6 +60,12 @@ pub(crate) fn erase(desired: &Desired, observed: &Observed, now: Timestamp) -> S
         });
     }
     Step::Stop(Stop::Erased)
+}
+
+/// Removes the output: at once, unless it is the store that failed to.
+fn remove_output(observed: &Observed, now: Timestamp) -> Step {
+    let failed = observed.record.failures.as_ref().is_some_and(|failures| failures.last.reason.is_of_store());
+    waiting_for_retry(observed, now).filter(|_| failed).unwrap_or(Step::Erase)
 }
 
 /// Closes what this subscription has at Cronofy; nothing left gives `None`.

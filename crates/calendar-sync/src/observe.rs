@@ -84,10 +84,14 @@ impl Observed {
         desired.request.is_some() && desired.request != self.record.handled_request
     }
 
+    /// Whether the owner demands that the events be erased.
+    pub(crate) fn erasure_demanded(&self) -> bool {
+        self.mark_open() && self.mark.has(NotificationType::GdprRequested)
+    }
+
     /// Whether the events are to be erased, or are and stay so.
     pub(crate) fn erasing(&self, desired: &Desired) -> bool {
-        let demanded = self.mark_open() && self.mark.has(NotificationType::GdprRequested);
-        demanded || (self.record.erased.is_some() && !self.asked(desired))
+        self.erasure_demanded() || (self.record.erased.is_some() && !self.asked(desired))
     }
 
     /// The record of a channel that has just been made or adopted.
@@ -114,7 +118,7 @@ impl Observed {
 
     /// A delivery that arrived proves that Cronofy reaches us; a mark that says no more than that is done with.
     fn absorb_mark(&mut self) {
-        if !self.mark_open() {
+        if !self.mark_open() || self.erasure_demanded() {
             return;
         }
         if self.record.erased.is_some() {
@@ -213,7 +217,7 @@ impl Observed {
             self.record.handled_request = reading.answers;
         }
         // The read began after the mark was known, since the mark is only looked at between reads.
-        if self.mark_open() && !self.mark.has(NotificationType::GdprRequested) {
+        if self.mark_open() && !self.erasure_demanded() {
             self.act_on_mark();
         }
     }
@@ -278,6 +282,12 @@ impl Observed {
             {
                 self.leaked = true; // nobody can close it for us any more
             }
+            // Whose name it is now, it is not our output: ours is gone.
+            Step::Load if farewell && failure.reason == Reason::Conflict => self.loaded(Stored::Absent),
+            // A removal is never given up.
+            Step::Erase if failure.retry == Retry::Never => {
+                self.failed(desired, Failure { retry: Retry::Backoff, ..failure }, now);
+            }
             Step::CreateChannel { .. } if self.account_is_full() => self.failed(desired, channel_limit(), now),
             _ => self.failed(desired, failure, now),
         }
@@ -297,6 +307,7 @@ impl Observed {
         let next_retry = match failure.retry {
             Retry::Never => None,
             Retry::After(wait) => {
+                let wait = wait.clamp(failure::SHORTEST_WAIT, failure::LONGEST_BACKOFF);
                 Some(after(now, wait.saturating_add(failure::spread(&(&desired.uid, count), wait / 10))))
             }
             Retry::Backoff => Some(after(now, failure::backoff(&desired.uid, count))),

@@ -1,5 +1,7 @@
 //! Each decision of the engine, in small cases: what is known, the step that follows, what comes of it.
 
+mod failures;
+mod farewell;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,8 +9,8 @@ use std::time::Duration;
 
 use calendar_sync::{
     Account, ChannelFilter, ChannelRecord, Deletion, Desired, Event, EventTime, EventsRequest, Failure, Filter,
-    Intervals, Mark, Memory, Mode, NotificationType, Observed, Outcome, Output, Profile, Purpose, Reason, Record,
-    RemoteChannel, RemoteEvent, Retry, Snapshot, Step, Stored, TimeZone, Visibility, Window, channel,
+    Intervals, LONGEST_BACKOFF, Mark, Memory, Mode, NotificationType, Observed, Outcome, Output, Profile, Purpose,
+    Reason, Record, RemoteChannel, RemoteEvent, Retry, Snapshot, Step, Stored, TimeZone, Visibility, Window, channel,
 };
 use jiff::Timestamp;
 
