@@ -44,13 +44,21 @@ impl Reading {
         }
     }
 
-    /// Takes a page. The later of two entries for one event counts.
+    /// Takes a page. The later of two entries for one event counts, but what is gone from one calendar and stands in
+    /// another was moved: it is not known in which order Cronofy shows that.
     pub fn take(&mut self, events: Vec<RemoteEvent>, more: bool) {
         for event in events {
             match event {
-                RemoteEvent::Present(event) => self.seen.insert(event.id.clone(), Some(*event)),
-                RemoteEvent::Deleted { id } => self.seen.insert(id, None),
-            };
+                RemoteEvent::Present(event) => {
+                    self.seen.insert(event.id.clone(), Some(*event));
+                }
+                RemoteEvent::Deleted { id, calendar_id } => {
+                    let seen = self.seen.entry(id).or_default();
+                    if seen.as_ref().is_none_or(|event| event.calendar_id == calendar_id) {
+                        *seen = None;
+                    }
+                }
+            }
         }
         self.next_page = self.next_page.saturating_add(1);
         self.complete = !more;

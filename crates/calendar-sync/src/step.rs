@@ -149,6 +149,8 @@ pub enum RemoteEvent {
     Deleted {
         /// Its id.
         id: String,
+        /// The calendar it was deleted from.
+        calendar_id: String,
     },
 }
 

@@ -33,7 +33,7 @@ pub fn query(request: &EventsRequest, time_zone: &calendar_sync::TimeZone) -> Re
 /// An event of a page; `None` if it is neither deleted nor has both of its times.
 pub fn event(event: cronofy::Event) -> Option<RemoteEvent> {
     if event.deleted {
-        return Some(RemoteEvent::Deleted { id: event.event_uid });
+        return Some(RemoteEvent::Deleted { id: event.event_uid, calendar_id: event.calendar_id });
     }
     let (start, start_zone) = time(event.start?);
     let (end, _) = time(event.end?);

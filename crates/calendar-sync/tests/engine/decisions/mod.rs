@@ -2,6 +2,7 @@
 
 mod failures;
 mod farewell;
+mod reads;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
