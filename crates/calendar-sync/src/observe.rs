@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use crate::decide::after;
 use crate::reading::{MOST_PAGES, Reading};
 use crate::{
-    Account, ChannelRecord, Desired, Failure, Failures, Mark, Memory, NotificationType, Observed, Outcome, Reason,
-    Record, RemoteChannel, Retry, Step, Stored, channel, failure,
+    Account, ChannelRecord, Desired, Failure, Failures, Mark, Memory, NotificationType, Observed, Outcome, Output,
+    Reason, Record, RemoteChannel, Retry, Step, Stored, channel, failure,
 };
 
 /// Channels an account may have (documented).
@@ -31,7 +31,7 @@ impl Observed {
             self.untried_token = false;
         }
         match outcome {
-            Outcome::Loaded(stored) => self.loaded(stored),
+            Outcome::Loaded { stored, output } => self.loaded(stored, output, now),
             Outcome::TokenReady => {
                 self.token = true;
                 self.untried_token = true;
@@ -143,10 +143,22 @@ impl Observed {
         }
     }
 
-    fn loaded(&mut self, stored: Stored) {
+    /// The store knows better than the record, which is behind after a crash between the two.
+    fn loaded(&mut self, stored: Stored, output: Option<Output>, now: Timestamp) {
         if let Stored::Present(snapshot) = &stored {
             self.record.last_full_sync = Some(snapshot.last_full_sync);
             self.record.swept_through = Some(snapshot.swept_through);
+            let recorded = self.record.output.as_ref();
+            // An output of another name is one that is still to be removed: the commit that follows does so.
+            let former =
+                recorded.is_some_and(|recorded| output.as_ref().is_none_or(|output| output.name != recorded.name));
+            if !former {
+                let hash = |output: &Output| output.content_hash.clone();
+                if output.as_ref().map(hash) != recorded.map(hash) {
+                    self.record.last_change = Some(now);
+                }
+                self.record.output = output;
+            }
         }
         self.stored = stored;
     }
@@ -198,7 +210,7 @@ impl Observed {
         }
     }
 
-    fn committed(&mut self, step: &Step, output: crate::Output, changed: bool, now: Timestamp) {
+    fn committed(&mut self, step: &Step, output: Output, changed: bool, now: Timestamp) {
         let Step::Commit(snapshot) = step else { return };
         self.record.last_full_sync = Some(snapshot.last_full_sync);
         self.record.swept_through = Some(snapshot.swept_through);
@@ -283,7 +295,7 @@ impl Observed {
                 self.leaked = true; // nobody can close it for us any more
             }
             // Whose name it is now, it is not our output: ours is gone.
-            Step::Load if farewell && failure.reason == Reason::Conflict => self.loaded(Stored::Absent),
+            Step::Load if farewell && failure.reason == Reason::Conflict => self.loaded(Stored::Absent, None, now),
             // A removal is never given up.
             Step::Erase if failure.retry == Retry::Never => {
                 self.failed(desired, Failure { retry: Retry::Backoff, ..failure }, now);

@@ -158,7 +158,12 @@ pub enum RemoteEvent {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// What the store holds.
-    Loaded(Stored),
+    Loaded {
+        /// The content; never [`Stored::Unread`].
+        stored: Stored,
+        /// The same in numbers; `None` unless it is [`Stored::Present`].
+        output: Option<Output>,
+    },
     /// An access token is at hand.
     TokenReady,
     /// The account.

@@ -183,9 +183,9 @@ impl<'a> Driver<'a> {
     async fn load(&self, pass: &mut Pass) -> Outcome {
         match self.store.head(&self.target).await {
             Ok(head) => {
-                let stored = head.stored.clone();
+                let (stored, output) = (head.stored.clone(), head.output.clone());
                 pass.head = Some(Head { stored: Stored::Unread, ..head });
-                Outcome::Loaded(stored)
+                Outcome::Loaded { stored, output }
             }
             Err(error) => Outcome::Failed(error.failure()),
         }

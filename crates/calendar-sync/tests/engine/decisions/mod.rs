@@ -93,7 +93,8 @@ impl Case {
 
     pub fn load(&mut self, stored: Stored) -> &mut Self {
         assert_eq!(self.next(), Step::Load);
-        self.answer(Outcome::Loaded(stored))
+        let output = self.observed.record.output.clone();
+        self.answer(Outcome::Loaded { stored, output })
     }
 
     pub fn page(&mut self, events: Vec<RemoteEvent>, more: bool) -> &mut Self {

@@ -37,3 +37,26 @@ fn an_event_that_is_deleted_while_it_is_read_is_gone() {
     assert!(after_delta(&[soon("a")], vec![vec![moved("a", "cal_1")], vec![deleted("a", "cal_1")]]).is_empty());
     assert!(after_delta(&[soon("a")], vec![vec![deleted("a", "cal_2")]]).is_empty(), "wherever it stood last");
 }
+
+#[test]
+fn what_was_stored_right_before_a_crash_is_known_again_from_the_store() {
+    let output = Output { events: 2, content_hash: "new".to_owned(), ..Output::default() };
+    let mut case = Case::settled()
+        .recorded(|record| record.output = Some(Output { content_hash: "old".to_owned(), ..Output::default() }));
+    case.answer(Outcome::Loaded { stored: stored(&[soon("a"), soon("b")]), output: Some(output.clone()) });
+    assert_eq!(case.observed.record.output, Some(output));
+    assert_eq!(case.observed.record.last_change, Some(case.now), "nobody was told of the change yet");
+
+    let mut same = case.again();
+    same.now = at("2026-11-20T13:00:00Z");
+    same.load(stored(&[soon("a"), soon("b")]));
+    assert_eq!(same.observed.record.last_change, Some(case.now));
+}
+
+#[test]
+fn an_output_that_is_still_to_be_removed_is_not_forgotten() {
+    let named = |name: &str| Output { name: name.to_owned(), ..Output::default() };
+    let mut case = Case::settled().recorded(|record| record.output = Some(named("former")));
+    case.answer(Outcome::Loaded { stored: stored(&[]), output: Some(named("present")) });
+    assert_eq!(case.observed.record.output, Some(named("former")));
+}
