@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    ChannelFilter, Desired, EventsRequest, Mode, NotificationType, Observed, Purpose, Reason, Record, Snapshot, Step,
-    Stop, Stored, Why, channel, failure,
+    ChannelFilter, Desired, EventsRequest, MOST_CHANNELS, Mode, NotificationType, Observed, Purpose, Reason, Record,
+    RemoteChannel, Snapshot, Step, Stop, Stored, Why, channel, failure,
 };
 
 /// The longest callback URL that Cronofy is known to take (an older page of its documentation).
@@ -162,13 +162,30 @@ fn channel_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Optio
         });
     }
     let callback_url = channel::callback_url(base, &desired.uid, generation);
-    let same = |channel: &&crate::RemoteChannel| channel.callback_url == callback_url && channel.filter == filter;
+    let same = |channel: &&RemoteChannel| channel.callback_url == callback_url && channel.filter == filter;
     Some(match channels.iter().filter(same).min_by_key(|channel| &channel.id) {
         Some(found) => record(observed, |record| {
             record.channel = observed.live_channel(found.id.clone(), generation, configuration, now);
         }),
-        None => Step::CreateChannel { callback_url, filter },
+        None => match leaked_in_full_account(desired, observed, channels, generation) {
+            Some(leaked) => Step::CloseChannel { id: leaked.id.clone() },
+            None => Step::CreateChannel { callback_url, filter },
+        },
     })
+}
+
+/// A channel of ours that nobody knows any more, where it takes the place of the one that is wanted.
+fn leaked_in_full_account<'a>(
+    desired: &Desired,
+    observed: &Observed,
+    channels: &'a [RemoteChannel],
+    newest: i64,
+) -> Option<&'a RemoteChannel> {
+    let leaked = |channel: &&RemoteChannel| {
+        observed.record.channel.id.as_ref() != Some(&channel.id)
+            && channel::generation_of(&channel.callback_url, &desired.uid, newest).is_some()
+    };
+    channels.iter().filter(|_| channels.len() >= MOST_CHANNELS).find(leaked)
 }
 
 fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
@@ -179,10 +196,12 @@ fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
         }
         Stored::Present(snapshot) => {
             let spaced = observed.memory.last_read.map(|last| after(last, READ_SPACING));
-            if full_sync_due(desired, observed, snapshot, now) {
+            let since = observed.mark.changes_since.map_or(snapshot.cursor, |since| since.min(snapshot.cursor));
+            if observed.deletions_unknown {
+                (Purpose::Delta, Some(since), None)
+            } else if full_sync_due(desired, observed, snapshot, now) {
                 (Purpose::Full, None, spaced)
             } else if observed.mark_open() {
-                let since = observed.mark.changes_since.map_or(snapshot.cursor, |since| since.min(snapshot.cursor));
                 (Purpose::Delta, Some(since), spaced)
             } else {
                 let (why, until) = earliest(desired, observed, snapshot.last_full_sync, now);

@@ -221,15 +221,17 @@ impl Observed {
         self.record.failures = None;
         self.memory.blocked_on = None;
         self.memory.last_read = Some(now);
-        self.stored = Stored::Present(snapshot.clone());
+        let before = std::mem::replace(&mut self.stored, Stored::Present(snapshot.clone()));
         self.unrecorded = true;
+        self.deletions_unknown = false;
         if let Some(reading) = self.reading.take()
             && reading.is_full()
         {
             self.record.handled_request = reading.answers;
+            self.deletions_unknown = !snapshot.complete && matches!(before, Stored::Present(_));
         }
         // The read began after the mark was known, since the mark is only looked at between reads.
-        if self.mark_open() && !self.erasure_demanded() {
+        if !self.deletions_unknown && self.mark_open() && !self.erasure_demanded() {
             self.act_on_mark();
         }
     }

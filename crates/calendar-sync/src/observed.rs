@@ -42,6 +42,8 @@ pub struct Observed {
     pub(crate) untried_token: bool,
     /// Times in this pass that the store had changed under a commit.
     pub(crate) moved_heads: u32,
+    /// Everything was read in this pass, but not what is gone: a delta tells.
+    pub(crate) deletions_unknown: bool,
     /// The account was checked in this pass.
     pub(crate) account_checked: bool,
 }

@@ -77,7 +77,7 @@ impl Reading {
     /// What the copy becomes by this read on top of `stored`.
     ///
     /// With `absence_deletes`, a full read drops what it does not show; without (a profile is not connected, or still being
-    /// read for the first time), what is within the window stays.
+    /// read for the first time), what is within the window stays, and so does the cursor: only a delta shows deletions then.
     pub fn snapshot(&self, desired: &Desired, stored: &Stored, absence_deletes: bool, now: Timestamp) -> Snapshot {
         let range = self.request.range;
         let wanted = |event: &Event| range.holds(event, &desired.time_zone) && desired.filter.holds(&event.calendar_id);
@@ -109,7 +109,11 @@ impl Reading {
                 events,
             },
             Some(_) | None => Snapshot {
-                cursor: self.started,
+                cursor: match base {
+                    // What was deleted since is still to be read.
+                    Some(before) if keep_absent => self.started.min(before.cursor),
+                    Some(_) | None => self.started,
+                },
                 fingerprint,
                 last_full_sync: now,
                 complete: absence_deletes,

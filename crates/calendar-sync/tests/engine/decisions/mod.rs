@@ -1,5 +1,6 @@
 //! Each decision of the engine, in small cases: what is known, the step that follows, what comes of it.
 
+mod channels;
 mod failures;
 mod farewell;
 mod reads;

@@ -60,3 +60,41 @@ fn an_output_that_is_still_to_be_removed_is_not_forgotten() {
     case.answer(Outcome::Loaded { stored: stored(&[]), output: Some(named("present")) });
     assert_eq!(case.observed.record.output, Some(named("former")));
 }
+
+#[test]
+fn while_a_profile_is_disconnected_a_full_read_removes_nothing_and_a_delta_tells_what_is_gone() {
+    let mut case = Case::settled()
+        .recorded(|record| record.account = Some(account(false, false)))
+        .marked(&[NotificationType::Change])
+        .desiring(|desired| desired.request = Some("now".to_owned()));
+    let before = snapshot(&[soon("of a profile that is gone"), soon("deleted")]);
+    case.load(Stored::Present(Box::new(before.clone())));
+    case.answer(Outcome::Account(account(false, false)));
+    assert_eq!(case.reads().modified_since, None);
+    case.page(vec![present(soon("new"))], false);
+    let full = case.commits();
+    assert_eq!((full.events.len(), full.complete), (3, false));
+    assert_eq!(full.cursor, before.cursor, "deletions since then are not read yet");
+    case.commit();
+    assert_eq!(case.records().handled_request.as_deref(), Some("now"));
+    case.write();
+    assert!(case.observed.mark.pending(), "the notification may have been about a deletion");
+    assert_eq!(case.reads().modified_since, Some(before.cursor));
+    case.page(vec![deleted("deleted", "cal_1")], false);
+    assert_eq!(case.commits().events.into_keys().collect::<Vec<_>>(), ["new", "of a profile that is gone"]);
+    case.commit().write();
+    assert!(!case.observed.mark.pending());
+    assert!(matches!(case.next(), Step::Wait { .. }));
+}
+
+#[test]
+fn absence_means_deletion_again_once_every_profile_is_complete() {
+    let mut case = Case::settled().recorded(|record| record.account = Some(account(true, true)));
+    case.load(Stored::Present(Box::new(Snapshot { complete: false, ..snapshot(&[soon("a"), soon("b")]) })));
+    case.answer(Outcome::Account(account(true, false)));
+    assert_eq!((case.reads().purpose, case.reads().modified_since), (Purpose::Full, None));
+    case.page(vec![present(soon("b"))], false);
+    let snapshot = case.commits();
+    assert!(snapshot.complete);
+    assert_eq!(snapshot.events.into_keys().collect::<Vec<_>>(), ["b"]);
+}

@@ -1,0 +1,180 @@
+//! One channel, never a second, and none left behind.
+
+use calendar_sync::{MOST_CHANNELS, Stop};
+
+use super::*;
+
+/// A pass over a subscription that lacks its channel, up to the listing.
+fn without_channel(channels: Vec<RemoteChannel>) -> Case {
+    let mut case = Case::settled().recorded(|record| record.channel = ChannelRecord::default());
+    case.load(stored(&[])).write();
+    assert_eq!(case.next(), Step::ListChannels);
+    case.answer(Outcome::Channels(channels));
+    case
+}
+
+fn create(generation: i64) -> Step {
+    Step::CreateChannel { callback_url: channel::callback_url(BASE, UID, generation), filter: ChannelFilter::default() }
+}
+
+fn created(id: &str) -> Outcome {
+    Outcome::ChannelCreated { id: id.to_owned() }
+}
+
+fn foreign(number: usize) -> RemoteChannel {
+    RemoteChannel {
+        id: format!("foreign {number:03}"),
+        callback_url: channel::callback_url(BASE, "another uid", i64::try_from(number).unwrap()),
+        filter: ChannelFilter::default(),
+    }
+}
+
+#[test]
+fn the_intent_is_recorded_then_the_channels_are_listed_then_one_is_created_and_recorded() {
+    let mut case = Case::settled().recorded(|record| record.channel = ChannelRecord::default());
+    case.load(stored(&[]));
+    let intent = case.records().channel;
+    assert_eq!((intent.id, intent.generation, intent.next), (None, 0, Some(1)));
+    case.write();
+    assert_eq!(case.next(), Step::ListChannels);
+    case.answer(Outcome::Channels(vec![foreign(1)]));
+    assert_eq!(case.next(), create(1));
+    case.answer(created("chn_1"));
+    let record = case.records().channel;
+    assert_eq!((record.id.as_deref(), record.generation, record.next), (Some("chn_1"), 1, None));
+    assert_eq!(record.verified, None, "nothing has arrived yet");
+    case.write();
+    assert!(matches!(case.next(), Step::Wait { .. }));
+}
+
+#[test]
+fn a_channel_that_is_listed_under_the_intended_url_is_adopted_instead_of_made_again() {
+    let mut case = without_channel(vec![foreign(1), remote_channel("chn_7", 1)]);
+    let record = case.records().channel;
+    assert_eq!((record.id.as_deref(), record.generation), (Some("chn_7"), 1));
+    case.write();
+    assert_eq!(case.records().channel.next, None, "nothing else is to be closed");
+    case.write();
+    assert!(matches!(case.next(), Step::Wait { .. }));
+}
+
+#[test]
+fn of_two_channels_under_the_intended_url_one_is_adopted_and_the_other_closed() {
+    let mut case = without_channel(vec![remote_channel("chn_8", 1), remote_channel("chn_7", 1)]);
+    assert_eq!(case.records().channel.id.as_deref(), Some("chn_7"));
+    case.write();
+    assert_eq!(case.next(), Step::CloseChannel { id: "chn_8".to_owned() });
+    case.answer(Outcome::NotFound);
+    assert_eq!(case.records().channel.next, None);
+}
+
+#[test]
+fn a_crash_before_the_strays_are_closed_is_made_good() {
+    let mut case = without_channel(vec![remote_channel("chn_8", 1), remote_channel("chn_7", 1)]);
+    case.write();
+    let mut restarted = case.again();
+    restarted.load(stored(&[]));
+    assert_eq!(restarted.next(), Step::ListChannels);
+    restarted.answer(Outcome::Channels(vec![remote_channel("chn_7", 1), remote_channel("chn_8", 1)]));
+    assert_eq!(restarted.next(), Step::CloseChannel { id: "chn_8".to_owned() });
+}
+
+#[test]
+fn another_filter_or_base_url_makes_a_new_channel_before_the_old_one_is_closed() {
+    let filtered: fn(&mut Desired) =
+        |desired| desired.filter.calendar_ids = Some(BTreeSet::from(["cal_2".to_owned(), "cal_1".to_owned()]));
+    let managed: fn(&mut Desired) = |desired| desired.filter.only_managed = true;
+    let moved: fn(&mut Desired) = |desired| desired.callback_base = Some("https://other.example.org/in".to_owned());
+    for change in [filtered, managed, moved] {
+        let mut case = Case::settled().desiring(change);
+        case.load(stored(&[])).write();
+        assert_eq!(case.observed.record.channel.id.as_deref(), Some("chn_1"), "the old one still counts");
+        case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)]));
+        let Step::CreateChannel { callback_url, filter } = case.next() else { panic!("{:?}", case.next()) };
+        assert_eq!(callback_url, channel::callback_url(case.desired.callback_base.as_ref().unwrap(), UID, 2));
+        assert_eq!(filter, ChannelFilter::from(&case.desired.filter));
+        case.answer(created("chn_2"));
+        assert_eq!(case.records().channel.next, Some(2), "there is something left to close");
+        case.write();
+        assert_eq!(case.next(), Step::CloseChannel { id: "chn_1".to_owned() });
+        case.answer(Outcome::ChannelClosed { id: "chn_1".to_owned() });
+        let record = case.records().channel;
+        assert_eq!((record.id.as_deref(), record.generation, record.next), (Some("chn_2"), 2, None));
+    }
+}
+
+#[test]
+fn calendars_named_twice_or_in_another_order_are_the_same_filter() {
+    let ids = |ids: &[&str]| Filter {
+        calendar_ids: Some(ids.iter().map(|&id| id.to_owned()).collect()),
+        ..Filter::default()
+    };
+    assert_eq!(ChannelFilter::from(&ids(&["b", "a", "b"])), ChannelFilter::from(&ids(&["a", "b"])));
+    let calendar_ids = Some(vec!["a".to_owned(), "b".to_owned()]);
+    assert_eq!(ChannelFilter::from(&ids(&["b", "a"])).calendar_ids, calendar_ids);
+}
+
+#[test]
+fn a_create_that_gives_a_channel_we_have_makes_no_second_one() {
+    let mut case = without_channel(vec![RemoteChannel {
+        // Listed in a form that does not compare equal.
+        filter: ChannelFilter { calendar_ids: Some(vec!["cal_9".to_owned()]), only_managed: false },
+        ..remote_channel("chn_7", 1)
+    }]);
+    assert_eq!(case.next(), create(1));
+    case.answer(created("chn_7"));
+    let record = case.records().channel;
+    assert_eq!((record.id.as_deref(), record.next), (Some("chn_7"), None));
+}
+
+#[test]
+fn a_full_account_is_said_to_be_full_whatever_cronofy_answers() {
+    for (reason, retry) in [
+        (Reason::InvalidRequest, Retry::Never),
+        (Reason::InsufficientScope, Retry::Never),
+        (Reason::RateLimited, Retry::After(Duration::from_secs(5))),
+    ] {
+        let mut case = without_channel((0..MOST_CHANNELS).map(foreign).collect());
+        case.fail(reason, retry);
+        assert!(matches!(case.next(), Step::Wait { .. }), "channels of others may go: {:?}", case.next());
+        assert_eq!(case.observed.record.failures.unwrap().last.reason, Reason::ChannelLimitReached);
+    }
+}
+
+#[test]
+fn in_a_full_account_a_leaked_channel_makes_room_for_the_wanted_one() {
+    let mut channels: Vec<_> = (1..MOST_CHANNELS).map(foreign).collect();
+    channels.push(remote_channel("leaked", 1));
+    let mut case = Case::settled().recorded(|record| {
+        record.channel = ChannelRecord { generation: 1, ..ChannelRecord::default() };
+    });
+    case.load(stored(&[])).write().answer(Outcome::Channels(channels));
+    assert_eq!(case.next(), Step::CloseChannel { id: "leaked".to_owned() });
+    case.answer(Outcome::ChannelClosed { id: "leaked".to_owned() });
+    assert_eq!(case.next(), create(2));
+}
+
+#[test]
+fn a_verification_that_arrived_before_the_channel_was_recorded_is_not_lost() {
+    let mut case = Case::settled()
+        .recorded(|record| record.channel = ChannelRecord::default())
+        .marked(&[NotificationType::Verification]);
+    case.load(stored(&[])).write().answer(Outcome::Channels(Vec::new())).answer(created("chn_1"));
+    let record = case.records().channel;
+    assert_eq!(record.verified, case.observed.mark.received);
+    case.write();
+    assert!(!case.observed.mark.pending());
+    assert!(matches!(case.next(), Step::Wait { .. }), "it asks for no read");
+}
+
+#[test]
+fn without_a_callback_url_that_cronofy_takes_nothing_is_begun() {
+    let none = Case::settled().desiring(|desired| desired.callback_base = None);
+    assert_eq!(none.next(), Step::Stop(Stop::Failed(Reason::NoCallbackUrl)));
+    let room = calendar_sync::LONGEST_CALLBACK_URL - channel::callback_url("", UID, 1).len();
+    for (length, fits) in [(room, true), (room + 1, false)] {
+        let case = Case::new().desiring(|desired| desired.callback_base = Some("x".repeat(length)));
+        assert_eq!(case.next() == Step::Load, fits, "{length}");
+        assert_eq!(case.next() == Step::Stop(Stop::Failed(Reason::CallbackUrlTooLong)), !fits, "{length}");
+    }
+}
