@@ -313,6 +313,7 @@ impl Observed {
 
     fn failed(&mut self, desired: &Desired, failure: Failure, now: Timestamp) {
         self.reading = None; // a read that is not complete changes nothing
+        self.channels = None; // what failed may have taken effect
         let before = self.record.failures.as_ref().filter(|failures| {
             // A deletion counts its own failures.
             desired.deletion.is_none_or(|deletion| failures.time >= deletion.since)

@@ -178,3 +178,13 @@ fn without_a_callback_url_that_cronofy_takes_nothing_is_begun() {
         assert_eq!(case.next() == Step::Stop(Stop::Failed(Reason::CallbackUrlTooLong)), !fits, "{length}");
     }
 }
+
+#[test]
+fn after_a_create_whose_answer_is_lost_the_channels_are_listed_anew() {
+    let mut case = without_channel(Vec::new());
+    case.fail(Reason::CronofyUnreachable, Retry::Backoff);
+    case.now = case.retry_at();
+    assert_eq!(case.next(), Step::ListChannels, "even in the same pass");
+    case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)]));
+    assert_eq!(case.records().channel.id.as_deref(), Some("chn_1"));
+}
