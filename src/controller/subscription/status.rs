@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::verdict::Verdict;
 use crate::api::{
-    AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus, NextChannel,
-    NextWork, NotificationStatus, OutputStatus, ProfileStatus, SyncStatus,
+    ABANDON_CHANNEL, AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus,
+    NextChannel, NextWork, NotificationStatus, OutputStatus, ProfileStatus, REQUESTED_AT, SyncStatus,
 };
 use crate::kubernetes::{self, CallError};
 
@@ -297,7 +297,11 @@ fn only_mark_differs(one: &CalendarSubscription, other: &CalendarSubscription) -
         notification: None,
         ..object.status.clone().unwrap_or_default()
     };
+    // An annotation changes no generation, but it may ask for something.
+    let annotation = |object: &CalendarSubscription, name| object.annotations().get(name).cloned();
+    let asked = |object: &CalendarSubscription| [REQUESTED_AT, ABANDON_CHANNEL].map(|name| annotation(object, name));
     one.uid() == other.uid()
+        && asked(one) == asked(other)
         && one.metadata.generation == other.metadata.generation
         && one.metadata.deletion_timestamp == other.metadata.deletion_timestamp
         && one.metadata.finalizers == other.metadata.finalizers
@@ -331,5 +335,41 @@ pub fn stop_reason(stop: Stop) -> &'static str {
     match stop {
         Stop::Failed(reason) => reason.as_str(),
         Stop::Erased => "Erased",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_else_than_the_mark_changed_makes_a_decision_out_of_date() {
+        let object = |change: &dyn Fn(&mut Value)| -> CalendarSubscription {
+            let mut object = json!({
+                "apiVersion": "cronofy-operator.dev/v1alpha1",
+                "kind": "CalendarSubscription",
+                "metadata": { "name": "rota", "uid": "6f1c", "generation": 1, "resourceVersion": "1", "annotations": {} },
+                "spec": { "applicationRef": { "name": "app" }, "account": { "secretRef": { "name": "account" } } },
+                "status": { "observedGeneration": 1, "conditions": [], "notification": { "sequence": 1, "types": [] } },
+            });
+            change(&mut object);
+            serde_json::from_value(object).unwrap()
+        };
+        let before = object(&|_| {});
+        let set = |pointer: &'static str, value: Value| {
+            object(&move |object| *object.pointer_mut(pointer).unwrap() = value.clone())
+        };
+        let marked = set("/status/notification", json!({ "sequence": 2, "types": ["change"] }));
+        assert!(only_mark_differs(&before, &marked));
+        assert!(only_mark_differs(&before, &set("/metadata/annotations", json!({ "example.org/team": "blue" }))));
+        for (pointer, value) in [
+            ("/metadata/uid", json!("another")),
+            ("/metadata/generation", json!(2)),
+            ("/metadata/annotations", json!({ REQUESTED_AT: "now" })),
+            ("/metadata/annotations", json!({ ABANDON_CHANNEL: "true" })),
+            ("/status/observedGeneration", json!(2)),
+        ] {
+            assert!(!only_mark_differs(&before, &set(pointer, value)), "{pointer}");
+        }
     }
 }
