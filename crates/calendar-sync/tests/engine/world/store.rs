@@ -1,0 +1,77 @@
+//! The durable output: a snapshot with a version, replaced only by who knows that version.
+
+use calendar_sync::{Output, Snapshot, Stored};
+
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    content: Option<Content>,
+    last_version: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Content {
+    version: u64,
+    snapshot: Snapshot,
+    /// Somebody has edited it.
+    damaged: bool,
+}
+
+impl Store {
+    /// What is there, in numbers, and the version to commit on.
+    pub fn head(&self) -> (Stored, Option<Output>, Option<u64>) {
+        match &self.content {
+            None => (Stored::Absent, None, None),
+            Some(Content { version, damaged: true, .. }) => (Stored::Damaged, None, Some(*version)),
+            Some(Content { version, snapshot, .. }) => {
+                (Stored::Present(Box::new(snapshot.clone())), Some(output(snapshot)), Some(*version))
+            }
+        }
+    }
+
+    /// Replaces what is stored, if it still has version `on`. Gives whether events changed, and the new version.
+    pub fn commit(&mut self, on: Option<u64>, snapshot: &Snapshot) -> Option<(bool, Output, u64)> {
+        if self.content.as_ref().map(|content| content.version) != on {
+            return None;
+        }
+        let before = self.content.as_ref();
+        let changed = before.is_none_or(|before| before.damaged || before.snapshot.events != snapshot.events);
+        let same = before.is_some_and(|before| !before.damaged && before.snapshot == *snapshot);
+        if !same {
+            self.last_version += 1;
+            let (version, snapshot) = (self.last_version, snapshot.clone());
+            self.content = Some(Content { version, snapshot, damaged: false });
+        }
+        Some((changed, output(snapshot), on.filter(|_| same).unwrap_or(self.last_version)))
+    }
+
+    pub fn erase(&mut self) {
+        self.content = None;
+    }
+
+    pub fn damage(&mut self) {
+        if let Some(content) = &mut self.content {
+            self.last_version += 1;
+            (content.version, content.damaged) = (self.last_version, true);
+        }
+    }
+
+    /// The copy, as a reader sees it.
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.content.as_ref().filter(|content| !content.damaged).map(|content| &content.snapshot)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.content.is_none()
+    }
+}
+
+fn output(snapshot: &Snapshot) -> Output {
+    Output {
+        kind: "ConfigMap".to_owned(),
+        name: "events".to_owned(),
+        events: snapshot.events.len(),
+        slices: 1,
+        bytes: 0,
+        content_hash: calendar_sync::fingerprint(&snapshot.events),
+    }
+}
