@@ -3,7 +3,7 @@
 //!
 //! The cases are the same in every run. `PROPTEST_CASES` asks for more of them, and other ones each time.
 
-mod scenario;
+pub mod scenario;
 
 use calendar_sync::{NotificationType, Reason, Step, Stop};
 use jiff::SignedDuration;

@@ -1,6 +1,7 @@
 //! Cronofy as far as the engine meets it: tokens, the account, channels, pages of events, and the notifications it sends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use calendar_sync::{
     Account, ChannelFilter, EventsRequest, MOST_CHANNELS, NotificationType, Profile, RemoteChannel, RemoteEvent,
@@ -78,6 +79,7 @@ pub struct Cronofy {
     /// What the addresses of later pages lead to: the events as they were at the first page.
     pages: BTreeMap<u64, Vec<(Key, RemoteEvent)>>,
     last_id: u64,
+    last_channel: u64,
 }
 
 impl Cronofy {
@@ -94,6 +96,7 @@ impl Cronofy {
             tokens: BTreeSet::new(),
             pages: BTreeMap::new(),
             last_id: 0,
+            last_channel: 0,
         }
     }
 
@@ -150,7 +153,8 @@ impl Cronofy {
         if self.channels.len() >= MOST_CHANNELS {
             return None;
         }
-        let id = format!("chn_{:03}", self.new_id());
+        self.last_channel += 1;
+        let id = format!("chn_{:03}", self.last_channel);
         let channel = RemoteChannel { id: id.clone(), callback_url: callback_url.to_owned(), filter: filter.clone() };
         self.channels.push(channel.clone());
         self.outbox.push(Notification { channel, kind: NotificationType::Verification, changes_since: None });
@@ -192,6 +196,11 @@ impl Cronofy {
             self.pages.insert(next, rest);
         }
         Some((events, next))
+    }
+
+    /// What the address of a page leads to.
+    pub fn page(&self, address: u64) -> impl fmt::Debug {
+        self.pages.get(&address)
     }
 
     /// Calendars that cannot be read at present.

@@ -1,21 +1,26 @@
 //! A driver as the operator's is: looks at the durable state, asks the engine for the one thing to do, does it, tells it what
 //! came of it, until the engine rests. One step at a time, so that anything can happen in between.
 
+use std::fmt;
+
 use calendar_sync::{
-    Desired, EventsRequest, Memory, Observed, Outcome, Reason, Record, Retry, Snapshot, Step, channel,
+    Desired, EventsRequest, Mark, Memory, Observed, Outcome, Reason, Record, Retry, Snapshot, Step, channel,
 };
 use jiff::tz;
 
 use super::World;
 use super::faults::{Fault, Refusal, failed};
-use super::status::{Changed, Status};
+use super::status::{self, Changed, Status};
 
 /// A process that reconciles the subscription. Nothing in it is durable.
 #[derive(Clone, Debug, Default)]
 pub struct Driver {
+    number: usize,
     token: Option<u64>,
     memory: Memory,
     pass: Option<Pass>,
+    /// The mark and the edits that the last pass knew of: a watch tells of all later ones.
+    seen: (Mark, u64),
 }
 
 /// One reconcile.
@@ -26,8 +31,8 @@ struct Pass {
     known: Status,
     head: Option<u64>,
     page: Option<u64>,
-    /// The channels were listed in this pass.
-    listed: bool,
+    /// When the channels were listed in this pass.
+    listed: Option<u64>,
     /// The read under way or gathered.
     read: Option<Read>,
 }
@@ -52,13 +57,34 @@ pub enum Progress {
 }
 
 impl Driver {
-    /// The process dies: all that is not durable is lost.
-    pub fn crash(&mut self) {
-        *self = Self::default();
+    pub fn new(number: usize) -> Self {
+        Self { number, ..Self::default() }
     }
 
-    pub fn is_idle(&self) -> bool {
-        self.pass.is_none()
+    /// The process dies: all that is not durable is lost.
+    pub fn crash(&mut self) {
+        *self = Self::new(self.number);
+    }
+
+    /// Whether the last pass knew of all that is asked for.
+    pub fn has_seen(&self, status: &Status) -> bool {
+        (&self.seen.0, self.seen.1) == (&status.mark, status.edits)
+    }
+
+    /// All that the driver goes by, without numbers that only tell one run from another: equal sketches in equal worlds go
+    /// on alike.
+    pub fn sketch(&self, world: &World, to: &mut impl fmt::Write) -> fmt::Result {
+        let Driver { number: _, token, memory, pass, seen } = self;
+        let accepted = token.map(|token| world.cronofy.accepts(token));
+        write!(to, "{accepted:?} {memory:?} {seen:?}")?;
+        if let Some(Pass { desired, observed, known, head, page, listed, read }) = pass {
+            let page = page.map(|address| world.cronofy.page(address));
+            let read = read.as_ref().map(|read| (&read.request, read.complete, world.audit.is_after_mark(read.began)));
+            let (current, on_top) = (world.status.is_still(known), *head == world.store.version());
+            let listed = listed.map(|listed| world.audit.is_after_creates(listed));
+            write!(to, "{} {observed:?} {current} {on_top} {page:?} {listed:?} {read:?}", desired.inputs)?;
+        }
+        Ok(())
     }
 
     /// Begins a pass if none is under way, and takes one step.
@@ -68,7 +94,7 @@ impl Driver {
             let desired = world.desired();
             let token = self.token.is_some();
             let observed = Observed::new(known.record.clone(), known.mark.clone(), self.memory.clone(), token);
-            Pass { desired, observed, known, head: None, page: None, listed: false, read: None }
+            Pass { desired, observed, known, head: None, page: None, listed: None, read: None }
         });
         let step = calendar_sync::next(&pass.desired, &pass.observed, world.now);
         world.audit.count_step(&step);
@@ -83,6 +109,8 @@ impl Driver {
                     return Progress::Failed;
                 }
                 self.memory = pass.observed.memory;
+                let mark = status::cleared(&pass.observed.mark, pass.observed.acted_on);
+                self.seen = (mark, pass.known.edits);
                 return Progress::Rested(step);
             }
             Step::Record(record) => match self.record(world, &mut pass, record, fault) {
@@ -187,17 +215,15 @@ impl Driver {
             }
             Step::CheckAccount => Outcome::Account(world.cronofy.account()),
             Step::ListChannels => {
-                pass.listed = true;
+                pass.listed = Some(world.audit.tick());
                 Outcome::Channels(world.cronofy.list())
             }
             Step::CreateChannel { callback_url, filter } => {
-                assert!(pass.listed, "no channel is created without a listing");
+                let listed = pass.listed.expect("no channel is created without a listing");
                 let intended = pass.known.record.channel.next.expect("no channel is created without an intent");
                 let base = pass.desired.callback_base.as_deref().unwrap();
                 assert_eq!(*callback_url, channel::callback_url(base, &pass.desired.uid, intended));
-                if world.status.record != pass.known.record {
-                    world.audit.late_creates += 1;
-                }
+                world.judge_create(self.number, listed, &pass.known);
                 match world.cronofy.create(callback_url, filter) {
                     Some(id) => Outcome::ChannelCreated { id },
                     None => Refusal::Unprocessable.outcome(),

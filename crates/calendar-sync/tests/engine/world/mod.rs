@@ -16,6 +16,7 @@ pub mod status;
 pub mod store;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use calendar_sync::{
     Deletion, Desired, LONGEST_DELETION, Mark, NotificationType, Record, RemoteChannel, Snapshot, Step, Why, channel,
@@ -61,10 +62,15 @@ pub struct Audit {
     full_read_time: Timestamp,
     /// The latest range that was read and stored.
     range: Option<calendar_sync::DateRange>,
-    /// Channels that were created by a driver which had been overtaken.
+    /// When a channel was created last, and by which driver.
+    created: (u64, usize),
+    /// Channels that were created by a driver which had been overtaken by another. Nobody may know of them: nothing but a
+    /// listing some time later shows them.
     pub late_creates: usize,
     /// A profile was not complete at some time.
     pub profile_broke: bool,
+    /// A demand for erasure was marked.
+    pub erasure_demanded: bool,
     /// It was said that a channel is left behind.
     pub leaked: bool,
 }
@@ -74,6 +80,16 @@ impl Audit {
     pub fn tick(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
+    }
+
+    /// Whether something that began then began after the mark was written.
+    pub fn is_after_mark(&self, began: u64) -> bool {
+        began > self.marked
+    }
+
+    /// Whether something that happened then came after the last channel was created.
+    pub fn is_after_creates(&self, then: u64) -> bool {
+        then > self.created.0
     }
 
     fn count_step(&mut self, step: &Step) {
@@ -91,7 +107,7 @@ impl World {
             cronofy: Cronofy::new(switches, calendars),
             store: Store::default(),
             status: Status::default(),
-            drivers: vec![Driver::default(), Driver::default()],
+            drivers: vec![Driver::new(0), Driver::new(1)],
             audit: Audit::default(),
             gone: false,
         }
@@ -152,6 +168,7 @@ impl World {
         let marked = !self.gone && self.status.mark(notification, &self.wanted.uid, self.now);
         if marked {
             self.audit.marked = self.audit.tick();
+            self.audit.erasure_demanded |= notification.kind == NotificationType::GdprRequested;
             self.happened();
         }
         marked
@@ -173,21 +190,17 @@ impl World {
 
     /// Lets the first driver work and time pass until nothing but the next full sync, or a person, is waited for.
     pub fn settle(&mut self) -> Step {
-        if !self.drivers[0].is_idle() {
-            // Begun before the latest edits, so its rest says nothing.
-            self.pass();
-        }
         for _ in 0..MOST_PASSES {
             let broken = self.cronofy.profile != Fragile::Connected;
             match self.pass() {
                 None if self.gone => return Step::Finish,
                 None => self.pass_time(SignedDuration::from_secs(1)),
+                Some(Step::Wait { .. } | Step::Stop(_)) if !self.drivers[0].has_seen(&self.status) => {}
                 Some(step @ Step::Wait { why: Why::AccountCheck, .. }) if broken => return step,
                 Some(Step::Wait { until: Some(until), why: Why::Retry | Why::Delta | Why::AccountCheck }) => {
                     let until = until.max(self.now.checked_add(SignedDuration::from_millis(1)).unwrap());
                     self.pass_time(until.duration_since(self.now));
                 }
-                Some(Step::Wait { why: Why::FullSync, .. }) if self.status.mark.pending() => {}
                 Some(step) => return step,
             }
         }
@@ -203,6 +216,24 @@ impl World {
                 Progress::Failed => return None,
             }
         }
+    }
+
+    /// All that decides how the world goes on; see [`Driver::sketch`].
+    pub fn sketch(&self, to: &mut impl fmt::Write) -> fmt::Result {
+        let World { now, wanted, cronofy, store, status, drivers, audit, gone } = self;
+        let Cronofy { calendars, channels, outbox, profile, .. } = cronofy;
+        let Status { record, mark, .. } = status;
+        let stored = (audit.is_after_mark(audit.read), audit.late_creates, audit.created.1);
+        write!(
+            to,
+            "{now} {} {gone} {stored:?} {record:?} {mark:?} {profile:?} {channels:?} {outbox:?}",
+            wanted.inputs
+        )?;
+        write!(to, "{:?} {:?}", wanted.deletion, store.snapshot())?;
+        for entry in calendars.entries() {
+            write!(to, "{:?} {:?} {} {}", entry.event, entry.event.summary, entry.modified, entry.deleted)?;
+        }
+        drivers.iter().try_for_each(|driver| driver.sketch(self, to))
     }
 
     /// Writes the status, and judges a mark that is cleared by it.
@@ -231,6 +262,13 @@ impl World {
         if has(NotificationType::ProfileInitialSyncCompleted) {
             assert!(read_in_full > marked, "that read was one of everything");
         }
+    }
+
+    fn judge_create(&mut self, driver: usize, listed: u64, known: &Status) {
+        let (created, by) = self.audit.created;
+        let raced = created > listed && by != driver;
+        self.audit.late_creates += usize::from(raced || self.status.record != known.record);
+        self.audit.created = (self.audit.tick(), driver);
     }
 
     fn judge_commit(&mut self, desired: &Desired, read: &Read, snapshot: &Snapshot) {

@@ -10,7 +10,7 @@ use super::cronofy::Notification;
 pub struct Status {
     version: u64,
     /// Counts what people edit beside it.
-    edits: u64,
+    pub edits: u64,
     pub record: Record,
     pub mark: Mark,
 }
@@ -38,6 +38,11 @@ impl Status {
             }
             *known = self.clone();
         }
+    }
+
+    /// Whether it is what `known` was read from.
+    pub fn is_still(&self, known: &Status) -> bool {
+        self.version == known.version
     }
 
     /// A person edits the object: whoever has read it before decides on what is out of date.
@@ -77,7 +82,8 @@ impl Status {
     }
 }
 
-fn cleared(mark: &Mark, acted_on: Option<i64>) -> Mark {
+/// The mark without what was acted on; the sequence stays, so that it only ever grows.
+pub fn cleared(mark: &Mark, acted_on: Option<i64>) -> Mark {
     if acted_on == Some(mark.sequence) { Mark { sequence: mark.sequence, ..Mark::default() } } else { mark.clone() }
 }
 

@@ -55,6 +55,10 @@ impl Store {
         }
     }
 
+    pub fn version(&self) -> Option<u64> {
+        self.content.as_ref().map(|content| content.version)
+    }
+
     /// The copy, as a reader sees it.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.content.as_ref().filter(|content| !content.damaged).map(|content| &content.snapshot)
