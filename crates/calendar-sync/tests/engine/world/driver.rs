@@ -19,8 +19,8 @@ pub struct Driver {
     token: Option<u64>,
     memory: Memory,
     pass: Option<Pass>,
-    /// The mark and the edits that the last pass knew of: a watch tells of all later ones.
-    seen: (Mark, u64),
+    /// The status that the last pass left, and the mark that it knew of: a watch tells of all that came since.
+    seen: (Status, Mark),
 }
 
 /// One reconcile.
@@ -68,7 +68,8 @@ impl Driver {
 
     /// Whether the last pass knew of all that is asked for.
     pub fn has_seen(&self, status: &Status) -> bool {
-        (&self.seen.0, self.seen.1) == (&status.mark, status.edits)
+        let (left, mark) = &self.seen;
+        status.is_still(left) && status.mark == *mark
     }
 
     /// All that the driver goes by, without numbers that only tell one run from another: equal sketches in equal worlds go
@@ -76,7 +77,7 @@ impl Driver {
     pub fn sketch(&self, world: &World, to: &mut impl fmt::Write) -> fmt::Result {
         let Driver { number: _, token, memory, pass, seen } = self;
         let accepted = token.map(|token| world.cronofy.accepts(token));
-        write!(to, "{accepted:?} {memory:?} {seen:?}")?;
+        write!(to, "{accepted:?} {memory:?} {} {:?}", world.status.is_still(&seen.0), seen.1)?;
         if let Some(Pass { desired, observed, known, head, page, listed, read }) = pass {
             let page = page.map(|address| world.cronofy.page(address));
             let read = read.as_ref().map(|read| (&read.request, read.complete, world.audit.is_after_mark(read.began)));
@@ -110,7 +111,7 @@ impl Driver {
                 }
                 self.memory = pass.observed.memory;
                 let mark = status::cleared(&pass.observed.mark, pass.observed.acted_on);
-                self.seen = (mark, pass.known.edits);
+                self.seen = (pass.known, mark);
                 return Progress::Rested(step);
             }
             Step::Record(record) => match self.record(world, &mut pass, record, fault) {

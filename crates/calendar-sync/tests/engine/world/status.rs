@@ -10,7 +10,7 @@ use super::cronofy::Notification;
 pub struct Status {
     version: u64,
     /// Counts what people edit beside it.
-    pub edits: u64,
+    edits: u64,
     pub record: Record,
     pub mark: Mark,
 }
