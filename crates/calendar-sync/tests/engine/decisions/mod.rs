@@ -1,9 +1,12 @@
 //! Each decision of the engine, in small cases: what is known, the step that follows, what comes of it.
 
 mod channels;
+mod content;
 mod failures;
 mod farewell;
+mod notifications;
 mod reads;
+mod schedule;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
