@@ -4,7 +4,7 @@
 //! Breadth first. States are told apart by all that decides how they go on, so two ways to one state count once.
 
 use std::collections::hash_map::{DefaultHasher, Entry};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::Hasher;
 
@@ -213,11 +213,11 @@ fn explore(start: Node) -> usize {
 
 /// Follows each state to where it has been shown to rest; one that never gets there goes in a circle.
 fn assert_every_state_comes_to_rest(calm: &HashMap<u64, Option<u64>>) {
-    let mut resting: HashMap<u64, ()> = HashMap::new();
+    let mut resting: HashSet<u64> = HashSet::new();
     for start in calm.keys() {
         let mut way = Vec::new();
         let mut state = *start;
-        while !resting.contains_key(&state) {
+        while !resting.contains(&state) {
             assert!(way.len() <= calm.len(), "states that go in a circle");
             way.push(state);
             match calm[&state] {
@@ -225,7 +225,7 @@ fn assert_every_state_comes_to_rest(calm: &HashMap<u64, Option<u64>>) {
                 None => break,
             }
         }
-        resting.extend(way.into_iter().map(|state| (state, ())));
+        resting.extend(way);
     }
 }
 

@@ -62,7 +62,7 @@ fn everything_is_read_again_at_its_interval_up_to_a_tenth_early() {
             };
             assert_eq!(upcoming(&case.desired, &case.observed, case.now), Some((Why::FullSync, until)));
             let last = snapshot(&[]).last_full_sync;
-            assert!(until <= later(last, interval) && until >= later(last, interval - interval / 10), "{until}");
+            assert!(until <= later(last, interval) && until >= later(last, interval * 9 / 10), "{until}");
             case.now = until;
             let mut due = case.again();
             due.load(stored(&[]));

@@ -176,13 +176,13 @@ pub fn desired(visibility: Visibility) -> Desired {
 /// Plays what happens.
 pub fn play(world: &mut World, happenings: Vec<Happening>) {
     for (turn, happening) in happenings.into_iter().enumerate() {
-        one(world, happening, turn);
+        play_one(world, &happening, turn);
     }
 }
 
-fn one(world: &mut World, happening: Happening, turn: usize) {
+fn play_one(world: &mut World, happening: &Happening, turn: usize) {
     let clock = world.cronofy.clock(world.now);
-    match happening {
+    match *happening {
         Happening::Put { number, calendar, days, form } => {
             let (start, end) = times(world.now, days, form);
             let event = event(["cal_a", FRAGILE, "cal_c"][calendar], start, end, turn);
@@ -194,7 +194,7 @@ fn one(world: &mut World, happening: Happening, turn: usize) {
             let touched = world.cronofy.calendars.delete(number, clock);
             announce(world, &touched, number == MANAGED);
         }
-        Happening::Deliver { which, once_more } => {
+        Happening::Deliver { ref which, once_more } => {
             if !world.cronofy.outbox.is_empty() {
                 let which = which.index(world.cronofy.outbox.len());
                 let notification = world.cronofy.outbox[which].clone();
@@ -204,7 +204,7 @@ fn one(world: &mut World, happening: Happening, turn: usize) {
                 }
             }
         }
-        Happening::Lose { which } => {
+        Happening::Lose { ref which } => {
             if !world.cronofy.outbox.is_empty() {
                 let which = which.index(world.cronofy.outbox.len());
                 world.cronofy.outbox.remove(which);

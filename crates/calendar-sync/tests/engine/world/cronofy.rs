@@ -16,6 +16,7 @@ pub const FRAGILE: &str = "cal_b";
 
 /// What is not documented, or differs from one installation to the other.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are switches")]
 pub struct Switches {
     /// An identical create makes a second channel instead of giving the one that exists.
     pub second_channel: bool,
@@ -177,12 +178,11 @@ impl Cronofy {
         zone: &tz::TimeZone,
         address: Option<u64>,
     ) -> Option<(Vec<RemoteEvent>, Option<u64>)> {
-        let mut shown = match address {
-            Some(address) => self.pages.get(&address)?.clone(),
-            None => {
-                let keys = self.calendars.read(request, zone, &self.hidden());
-                keys.into_iter().filter_map(|key| Some((key.clone(), self.calendars.show(&key)?))).collect()
-            }
+        let mut shown = if let Some(address) = address {
+            self.pages.get(&address)?.clone()
+        } else {
+            let keys = self.calendars.read(request, zone, &self.hidden());
+            keys.into_iter().filter_map(|key| Some((key.clone(), self.calendars.show(&key)?))).collect()
         };
         let rest = shown.split_off(shown.len().min(self.switches.page_size));
         let live = self.switches.live_pages;

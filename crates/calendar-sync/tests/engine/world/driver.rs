@@ -114,7 +114,7 @@ impl Driver {
                 self.seen = (pass.known, mark);
                 return Progress::Rested(step);
             }
-            Step::Record(record) => match self.record(world, &mut pass, record, fault) {
+            Step::Record(record) => match Self::record(world, &mut pass, record, fault) {
                 Some(outcome) => outcome,
                 None => return Progress::Failed,
             },
@@ -125,7 +125,7 @@ impl Driver {
         Progress::Going
     }
 
-    fn record(&mut self, world: &mut World, pass: &mut Pass, record: &Record, fault: Option<Fault>) -> Option<Outcome> {
+    fn record(world: &mut World, pass: &mut Pass, record: &Record, fault: Option<Fault>) -> Option<Outcome> {
         if matches!(fault, Some(Fault::Refused(_))) {
             return None;
         }
