@@ -2,29 +2,37 @@
 //! end without an answer.
 
 mod calls;
+mod channels;
+mod events;
+mod tokens;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::faults::{Answer, Endpoint};
-use crate::{Inner, RequestRecord};
+use crate::{Inner, RequestRecord, State};
 
 /// Bytes of a request's body.
 const BODY_BYTES: usize = 1024 * 1024;
+
+/// A page that is none of ours.
+const FOREIGN_PAGE: &str = "https://elsewhere.invalid/v1/events/pages/1";
 
 pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
 
@@ -48,15 +56,17 @@ pub(crate) struct Reply {
     /// Whose call it was, for the journal.
     pub account: Option<String>,
     pub client_id: Option<String>,
+    /// The verification arrives before this does.
+    pub after_verification: bool,
 }
 
 impl Reply {
     pub fn json(status: u16, body: Value) -> Self {
-        Self { status, body: Some(body), retry_after: None, account: None, client_id: None }
+        Self { status, body: Some(body), retry_after: None, account: None, client_id: None, after_verification: false }
     }
 
     pub fn empty(status: u16) -> Self {
-        Self { status, body: None, retry_after: None, account: None, client_id: None }
+        Self { status, body: None, retry_after: None, account: None, client_id: None, after_verification: false }
     }
 
     /// 422 as documented.
@@ -86,53 +96,75 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener) {
             },
             Some(_) = connections.join_next() => continue,
         };
-        let inner = inner.clone();
-        connections.spawn(async move {
-            let service = service_fn(move |request| answer(inner.clone(), request));
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new());
-            let _broken = http.serve_connection(TokioIo::new(stream), service).await;
-        });
+        connections.spawn(serve_connection(inner.clone(), stream));
     }
 }
 
-async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Response<Body>, Abort> {
+/// Serves one connection, until it ends, is cut or the simulator is restarted.
+async fn serve_connection(inner: Arc<Inner>, stream: TcpStream) {
+    let mut restarts = inner.restarts.subscribe();
+    let reset = Arc::new(AtomicBool::new(false));
+    let service = service_fn(|request| answer(inner.clone(), reset.clone(), request));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new());
+    let mut connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        _broken = &mut connection => {}
+        _restarted = restarts.changed() => return,
+    }
+    if reset.load(Ordering::Relaxed) {
+        let _gone = connection.into_parts().io.into_inner().set_zero_linger();
+    }
+}
+
+async fn answer(
+    inner: Arc<Inner>,
+    reset: Arc<AtomicBool>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Abort> {
     if inner.state().down {
         return Err(Abort);
     }
     let call = match take_apart(request).await {
         Ok(call) => call,
-        Err(status) => return Ok(render(&inner, Reply::empty(status), None)),
+        Err(status) => return Ok(render(&inner, Reply::empty(status), 0)),
     };
-    let account = call
-        .bearer
-        .as_ref()
-        .and_then(|token| inner.state().model.access_tokens.get(token).map(|token| token.account.clone()));
+    let arrival = calls::arrive(&inner, &call);
+    let account = arrival.account.clone();
     wait_at_gate(&inner, call.endpoint).await;
     let fault = inner.take_fault(call.endpoint, account.as_deref());
     match &fault {
-        Some(Answer::Cut) => {
+        Some(Answer::Cut | Answer::Reset) => {
             inner.record(&call, account, None, 0);
+            reset.store(fault == Some(Answer::Reset), Ordering::Relaxed);
             return Err(Abort);
         }
         Some(Answer::Status { status, content_type, body, retry_after }) => {
             inner.record(&call, account, None, *status);
-            let mut response = render(&inner, Reply::empty(*status), None);
+            let reply = Reply { retry_after: retry_after.clone(), ..Reply::empty(*status) };
+            let date_skew = inner.state().model.settings.date_skew;
+            let mut response = render(&inner, reply, date_skew);
             *response.body_mut() = full(body.clone());
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-            if let Some(value) = retry_after.as_ref().and_then(|value| HeaderValue::from_str(value).ok()) {
-                response.headers_mut().insert(RETRY_AFTER, value);
-            }
             return Ok(response);
         }
         Some(Answer::Slow(time)) => tokio::time::sleep(*time).await,
-        Some(Answer::Truncated | Answer::LostAnswer | Answer::LateAnswer(_) | Answer::ForeignPage) | None => {}
+        Some(
+            Answer::Truncated
+            | Answer::LostAnswer
+            | Answer::LateAnswer(_)
+            | Answer::SlowBody(_)
+            | Answer::EmptyBody
+            | Answer::WrongContentType
+            | Answer::ForeignPage,
+        )
+        | None => {}
     }
-    let mut reply = calls::perform(&inner, &call);
+    let (mut reply, date_skew) = calls::perform(&inner, &call, &arrival);
     inner.record(&call, reply.account.clone().or(account), reply.client_id.clone(), reply.status);
     inner.wake.notify_one();
-    if call.endpoint == Endpoint::CreateChannel && reply.status == 200 {
-        verification_first(&inner).await;
+    if reply.after_verification {
+        inner.settle().await;
     }
     match fault {
         Some(Answer::LostAnswer) => return Err(Abort),
@@ -141,20 +173,52 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
             if let Some(pages) =
                 reply.body.as_mut().and_then(|body| body.get_mut("pages")).and_then(Value::as_object_mut)
             {
-                pages.insert("next_page".to_owned(), json!("https://elsewhere.invalid/v1/events/pages/1"));
+                pages.insert("next_page".to_owned(), json!(FOREIGN_PAGE));
             }
         }
-        Some(Answer::Truncated) => return Ok(render(&inner, reply, Some(()))),
-        Some(Answer::Cut | Answer::Status { .. } | Answer::Slow(_)) | None => {}
+        Some(Answer::EmptyBody) => reply.body = None,
+        Some(
+            Answer::Truncated
+            | Answer::SlowBody(_)
+            | Answer::WrongContentType
+            | Answer::Cut
+            | Answer::Reset
+            | Answer::Status { .. }
+            | Answer::Slow(_),
+        )
+        | None => {}
     }
-    Ok(render(&inner, reply, None))
+    let text = Bytes::from(reply.body.as_ref().map(Value::to_string).unwrap_or_default());
+    let mut response = render(&inner, reply, date_skew);
+    if call.endpoint == Endpoint::Token {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    match fault {
+        Some(Answer::Truncated) => *response.body_mut() = truncated(&text),
+        Some(Answer::SlowBody(time)) => *response.body_mut() = slow(&text, time),
+        Some(Answer::WrongContentType) => {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        }
+        _ => {}
+    }
+    Ok(response)
 }
 
-/// With that switch, the verification arrives before the create is answered.
-async fn verification_first(inner: &Inner) {
-    if inner.state().model.settings.verification == crate::settings::Verification::BeforeAnswer {
-        inner.settle().await;
-    }
+/// The first half of a body; then the connection ends.
+fn truncated(text: &Bytes) -> Body {
+    let half = text.slice(..text.len() / 2);
+    let cut = std::io::Error::other("cut on purpose");
+    BoxBody::new(StreamBody::new(stream::iter([Ok(Frame::data(half)), Err(cut)])))
+}
+
+/// A body that takes so long to arrive.
+fn slow(text: &Bytes, time: Duration) -> Body {
+    let pieces: Vec<Bytes> = text.chunks(text.len().div_ceil(4).max(1)).map(Bytes::copy_from_slice).collect();
+    let pieces = stream::iter(pieces).then(move |piece| async move {
+        tokio::time::sleep(time / 4).await;
+        Ok(Frame::data(piece))
+    });
+    BoxBody::new(StreamBody::new(pieces))
 }
 
 async fn wait_at_gate(inner: &Inner, endpoint: Endpoint) {
@@ -200,6 +264,7 @@ fn endpoint(method: &Method, path: &[String]) -> Endpoint {
         ("POST", ["v1", "application_calendars"]) => Endpoint::ApplicationCalendars,
         ("GET", ["v1", "userinfo"]) => Endpoint::UserInfo,
         ("GET", ["v1", "profiles"]) => Endpoint::Profiles,
+        ("POST", ["v1", "profiles", _, "revoke"]) => Endpoint::RevokeProfile,
         ("GET", ["v1", "account"]) => Endpoint::Account,
         ("GET", ["v1", "calendars"]) => Endpoint::Calendars,
         ("GET", ["v1", "channels"]) => Endpoint::ListChannels,
@@ -217,20 +282,14 @@ fn full(body: impl Into<Bytes>) -> Body {
     Full::new(body.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 
-fn render(inner: &Inner, reply: Reply, truncated: Option<()>) -> Response<Body> {
-    let text = reply.body.map(|body| body.to_string()).unwrap_or_default();
-    let body = if truncated.is_some() {
-        let half = Bytes::from(text.get(..text.len() / 2).unwrap_or_default().to_owned());
-        let cut = std::io::Error::other("cut on purpose");
-        StreamBody::new(stream::iter([Ok(Frame::data(half)), Err(cut)])).boxed()
-    } else {
-        full(text)
-    };
-    let mut response = Response::new(body);
+fn render(inner: &Inner, reply: Reply, date_skew: i64) -> Response<Body> {
+    let mut response = Response::new(full(reply.body.map(|body| body.to_string()).unwrap_or_default()));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    if let Ok(date) = HeaderValue::from_str(&http_date(inner.state().clock.now())) {
+    let now = inner.state().clock.now();
+    let date = now.checked_add(jiff::SignedDuration::from_secs(date_skew)).unwrap_or(now);
+    if let Ok(date) = HeaderValue::from_str(&http_date(date)) {
         headers.insert(DATE, date);
     }
     if reply.status == 401 {
@@ -250,13 +309,19 @@ pub(crate) fn http_date(time: Timestamp) -> String {
 impl Inner {
     fn take_fault(&self, endpoint: Endpoint, account: Option<&str>) -> Option<Answer> {
         let mut state = self.state();
-        let fault = state.faults.iter_mut().find(|fault| {
+        let State { faults, model, .. } = &mut *state;
+        let injected = faults.iter_mut().find(|fault| {
             fault.times > 0
                 && fault.endpoint.is_none_or(|wanted| wanted == endpoint)
                 && fault.account.as_deref().is_none_or(|wanted| Some(wanted) == account)
-        })?;
+        });
+        let Some(fault) = injected else {
+            return model.drawing.as_mut().and_then(|drawing| drawing.call(endpoint, account));
+        };
         fault.times -= 1;
-        Some(fault.answer.clone())
+        let answer = fault.answer.clone();
+        faults.retain(|fault| fault.times > 0);
+        Some(answer)
     }
 
     fn record(&self, call: &Call, account: Option<String>, client_id: Option<String>, status: u16) {

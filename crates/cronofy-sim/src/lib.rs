@@ -12,24 +12,31 @@ mod http;
 mod ics;
 mod model;
 mod settings;
+mod simulator;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use self::clock::Clock;
+use self::delivery::Clients;
 pub use self::delivery::{SIGNATURE, sign};
-use self::faults::Gate;
-pub use self::faults::{Answer, Endpoint, Fault, Hold};
+pub use self::faults::{Answer, ContentType, Endpoint, Fault, Hold, Schedule, ScheduleError, ScheduledFault};
+use self::faults::{Drawing, Gate};
 pub use self::ics::IcsError;
-pub use self::model::{AccountDraft, Channel, Delivery, EventDraft, Filters, Notification, Profile, ReadQuery, When};
-use self::model::{Application, Change, Model};
+pub use self::model::{
+    AccountDraft, ChangeKind, ChangeRecord, Channel, Delivery, EventDraft, Filters, Notification, Profile, ReadQuery,
+    When,
+};
+use self::model::{Application, Model};
 pub use self::settings::*;
+pub use self::simulator::{Restart, Series};
 
 /// How to start.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +47,8 @@ pub struct Options {
     pub now: Option<Timestamp>,
     /// The switches.
     pub settings: Settings,
+    /// Faults by chance.
+    pub schedule: Option<Schedule>,
     /// Also serve the control API.
     pub control: bool,
     /// Where the API listens; `None`: a free loopback port.
@@ -57,6 +66,9 @@ pub enum Error {
     /// The HTTP client for deliveries could not be made.
     #[error("the HTTP client could not be made: {0}")]
     Client(reqwest::Error),
+    /// The schedule of faults cannot be kept.
+    #[error("the schedule of faults: {0}")]
+    Schedule(#[from] ScheduleError),
     /// No such thing.
     #[error("there is no {kind} {id}")]
     Unknown {
@@ -68,7 +80,7 @@ pub enum Error {
 }
 
 /// A request that was made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct RequestRecord {
     /// The call.
     pub endpoint: Endpoint,
@@ -98,9 +110,14 @@ pub(crate) struct State {
     pub model: Model,
     pub faults: Vec<Fault>,
     pub gates: Vec<Gate>,
+    /// Holds that the control API was asked for.
+    pub holds: BTreeMap<u64, Hold>,
     pub requests: Vec<RequestRecord>,
     pub deliveries: Vec<Delivery>,
-    pub in_flight: usize,
+    /// Deliveries under way.
+    pub in_flight: BTreeSet<u64>,
+    /// Refresh tokens with which a refresh is under way.
+    pub refreshing: Vec<String>,
     pub signing: Signing,
     /// Deliveries that are lost next.
     pub lost: usize,
@@ -113,7 +130,9 @@ pub(crate) struct State {
 pub(crate) struct Inner {
     state: Mutex<State>,
     pub api: String,
-    pub http: reqwest::Client,
+    pub clients: Clients,
+    /// Counts restarts; each ends all connections.
+    pub restarts: watch::Sender<u64>,
     /// Wakes the deliveries.
     pub wake: Notify,
     /// Counts changes, for those who wait.
@@ -133,7 +152,7 @@ impl Inner {
             {
                 let state = self.state();
                 let now = state.clock.now();
-                if state.in_flight == 0 && !state.model.pending.iter().any(|pending| pending.due <= now) {
+                if state.in_flight.is_empty() && !state.model.pending.iter().any(|pending| pending.due <= now) {
                     return;
                 }
             }
@@ -156,26 +175,27 @@ impl Simulator {
     /// Starts one.
     ///
     /// # Errors
-    /// If no port can be bound.
+    /// If no port can be bound, or the schedule of faults is wrong.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let Options { seed, now, settings, control, api_listen, control_listen } = options;
+        let Options { seed, now, settings, schedule, control, api_listen, control_listen } = options;
+        if let Some(schedule) = &schedule {
+            schedule.check()?;
+        }
         let any = || std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let api = TcpListener::bind(api_listen.unwrap_or_else(any)).await.map_err(Error::Listen)?;
         let address = api.local_addr().map_err(Error::Listen)?;
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .pool_max_idle_per_host(0) // each delivery finds its own way, to whichever replica is there
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(Error::Client)?;
+        let mut model = Model::new(seed, settings);
+        model.drawing = schedule.map(Drawing::new);
         let state = State {
             clock: Clock::running(now.unwrap_or_else(Timestamp::now)),
-            model: Model::new(seed, settings),
+            model,
             faults: Vec::new(),
             gates: Vec::new(),
+            holds: BTreeMap::new(),
             requests: Vec::new(),
             deliveries: Vec::new(),
-            in_flight: 0,
+            in_flight: BTreeSet::new(),
+            refreshing: Vec::new(),
             signing: Signing::Valid,
             lost: 0,
             doubled: false,
@@ -184,7 +204,8 @@ impl Simulator {
         let inner = Arc::new(Inner {
             state: Mutex::new(state),
             api: format!("http://{address}"),
-            http,
+            clients: Clients::new()?,
+            restarts: watch::Sender::new(0),
             wake: Notify::new(),
             changed: watch::Sender::new(0),
         });
@@ -221,10 +242,47 @@ impl Simulator {
         self.inner.wake.notify_one();
     }
 
+    /// The switches as they are for all.
+    #[must_use]
+    pub fn current_settings(&self) -> Settings {
+        self.inner.state().model.settings.clone()
+    }
+
+    /// Changes switches within a scope, over what holds for all and over what was changed before. Gives a number by which
+    /// [`Self::end_override`] takes it back.
+    pub fn settings_for(&self, scope: Scope, change: impl FnOnce(&mut Settings)) -> u64 {
+        let mut state = self.inner.state();
+        let mut changed = state.model.settings.clone();
+        change(&mut changed);
+        let settings = state.model.settings.difference(&changed);
+        self.add_override(&mut state, scope, settings)
+    }
+
+    pub(crate) fn add_override(&self, state: &mut State, scope: Scope, settings: Map<String, Value>) -> u64 {
+        let id = state.model.next_number();
+        state.model.overrides.push(Override { id, scope, settings });
+        self.inner.wake.notify_one();
+        id
+    }
+
+    /// Takes back switches that were changed within a scope. Whether there were any.
+    #[expect(clippy::must_use_candidate, reason = "taking back is the point")]
+    pub fn end_override(&self, id: u64) -> bool {
+        let mut state = self.inner.state();
+        let before = state.model.overrides.len();
+        state.model.overrides.retain(|own| own.id != id);
+        state.model.overrides.len() < before
+    }
+
+    /// The same for all of them.
+    pub fn clear_overrides(&self) {
+        self.inner.state().model.overrides.clear();
+    }
+
     /// Registers an application with these active client secrets.
     pub fn add_application(&self, client_id: &str, secrets: &[&str]) {
         let secrets = secrets.iter().map(ToString::to_string).collect();
-        let application = Application { secrets, requests: std::collections::VecDeque::new() };
+        let application = Application { secrets, requests: VecDeque::new() };
         self.inner.state().model.applications.insert(client_id.to_owned(), application);
     }
 
@@ -233,333 +291,5 @@ impl Simulator {
         if let Some(application) = self.inner.state().model.applications.get_mut(client_id) {
             application.secrets = secrets.iter().map(ToString::to_string).collect();
         }
-    }
-
-    /// Adds an account with one connected profile and one calendar.
-    #[must_use]
-    pub fn add_account(&self, draft: AccountDraft) -> String {
-        self.inner.state().model.add_account(draft, None)
-    }
-
-    /// The account of an application calendar, made if need be.
-    #[must_use]
-    pub fn application_calendar(&self, client_id: &str, id: &str) -> String {
-        self.inner.state().model.application_calendar(client_id, id)
-    }
-
-    /// Adds a calendar; gives its id, which is empty if there is no such account.
-    #[must_use]
-    pub fn add_calendar(&self, account: &str, name: &str) -> String {
-        self.inner.state().model.add_calendar(account, name).unwrap_or_default()
-    }
-
-    /// The account's calendars, the first one first.
-    #[must_use]
-    pub fn calendars(&self, account: &str) -> Vec<String> {
-        let state = self.inner.state();
-        let account = state.model.accounts.get(account);
-        account.into_iter().flat_map(|account| &account.calendars).map(|calendar| calendar.id.clone()).collect()
-    }
-
-    /// A refresh token, as an authorization by the owner would give.
-    #[must_use]
-    pub fn issue_refresh_token(&self, account: &str, client_id: &str) -> String {
-        self.inner.state().model.issue_refresh_token(account, client_id)
-    }
-
-    /// Creates or changes an event as its owner would. `calendar` may be an account: then it goes into its first calendar.
-    ///
-    /// # Errors
-    /// If there is no such calendar.
-    pub fn put_event(&self, calendar: &str, draft: EventDraft) -> Result<String, Error> {
-        let uid = {
-            let mut state = self.inner.state();
-            let now = state.clock.now();
-            state.model.put_event(calendar, draft, now)
-        };
-        self.inner.wake.notify_one();
-        uid.ok_or_else(|| Error::Unknown { kind: "calendar", id: calendar.to_owned() })
-    }
-
-    /// Moves an event.
-    ///
-    /// # Errors
-    /// If there is no such event.
-    pub fn move_event(&self, uid: &str, start: impl Into<When>, end: impl Into<When>) -> Result<(), Error> {
-        let (start, end) = (start.into(), end.into());
-        self.edit(uid, |change| {
-            if let Some(draft) = &mut change.draft {
-                (draft.start, draft.end) = (start, end);
-            }
-        })
-    }
-
-    /// Gives an event another title.
-    ///
-    /// # Errors
-    /// If there is no such event.
-    pub fn rename_event(&self, uid: &str, summary: &str) -> Result<(), Error> {
-        self.edit(uid, |change| {
-            if let Some(draft) = &mut change.draft {
-                summary.clone_into(&mut draft.summary);
-            }
-        })
-    }
-
-    /// Puts an event into another calendar of the account.
-    ///
-    /// # Errors
-    /// If there is no such event.
-    pub fn move_to_calendar(&self, uid: &str, calendar: &str) -> Result<(), Error> {
-        self.edit(uid, |change| calendar.clone_into(&mut change.calendar))
-    }
-
-    /// Deletes an event.
-    ///
-    /// # Errors
-    /// If there is no such event.
-    pub fn delete_event(&self, uid: &str) -> Result<(), Error> {
-        self.edit(uid, |change| change.draft = None)
-    }
-
-    fn edit(&self, uid: &str, edit: impl FnOnce(&mut Change)) -> Result<(), Error> {
-        let mut state = self.inner.state();
-        let now = state.clock.now();
-        let Some(event) = state.model.events.get(uid).cloned() else {
-            return Err(Error::Unknown { kind: "event", id: uid.to_owned() });
-        };
-        let mut change = Change {
-            uid: event.uid,
-            account: event.account,
-            calendar: event.calendar,
-            draft: Some(event.draft),
-            managed: None,
-            event_id: None,
-        };
-        edit(&mut change);
-        state.model.change(change, now);
-        drop(state);
-        self.inner.wake.notify_one();
-        Ok(())
-    }
-
-    /// Reads an iCalendar file into a calendar. Gives the number of events.
-    ///
-    /// # Errors
-    /// Names the component and the property that is not understood.
-    pub fn import_ics(&self, calendar: &str, text: &str) -> Result<usize, IcsError> {
-        let now = self.now();
-        let days = |count: i64| SignedDuration::from_hours(24 * count);
-        let (from, to) = (now.checked_sub(days(100)).unwrap_or(now), now.checked_add(days(400)).unwrap_or(now));
-        let drafts = ics::parse(text, from, to)?;
-        let count = drafts.len();
-        for draft in drafts {
-            let uid = draft.uid.clone().unwrap_or_default();
-            self.put_event(calendar, draft).map_err(|_| IcsError::NoCalendar(format!("{calendar} for {uid}")))?;
-        }
-        Ok(count)
-    }
-
-    /// What a read shows now.
-    #[must_use]
-    pub fn read(&self, account: &str, query: &ReadQuery) -> Vec<Value> {
-        let state = self.inner.state();
-        state.model.read(account, query, state.clock.now())
-    }
-
-    /// The account's channels, closed ones too.
-    #[must_use]
-    pub fn channels(&self, account: &str) -> Vec<Channel> {
-        self.inner.state().model.channels.values().filter(|channel| channel.account == account).cloned().collect()
-    }
-
-    /// The account's open channels.
-    #[must_use]
-    pub fn open_channels(&self, account: &str) -> Vec<Channel> {
-        self.channels(account).into_iter().filter(|channel| channel.closed.is_none()).collect()
-    }
-
-    /// Adds a channel that somebody else made.
-    pub fn add_channel(&self, account: &str, client_id: &str, callback_url: &str) {
-        let mut state = self.inner.state();
-        let now = state.clock.now();
-        let _full = state.model.create_channel((account, client_id), callback_url, Filters::default(), now);
-    }
-
-    /// Closes a channel without telling anybody.
-    pub fn close_channel_by_hand(&self, id: &str) {
-        let mut state = self.inner.state();
-        let now = state.clock.now();
-        state.model.close_channel(id, now);
-    }
-
-    /// Sends a notification of any kind to a channel.
-    pub fn notify(&self, channel: &str, notification: &Notification) {
-        let mut state = self.inner.state();
-        let now = state.clock.now();
-        state.model.notify(channel, notification, now);
-        drop(state);
-        self.inner.wake.notify_one();
-    }
-
-    /// How deliveries are signed from now on.
-    pub fn sign_with(&self, signing: Signing) {
-        self.inner.state().signing = signing;
-    }
-
-    /// Loses the next deliveries: they count as done.
-    pub fn lose_deliveries(&self, count: usize) {
-        self.inner.state().lost = count;
-    }
-
-    /// Delivers everything twice, or not any more.
-    pub fn double_deliveries(&self, doubled: bool) {
-        self.inner.state().doubled = doubled;
-    }
-
-    /// No call gets an answer any more, or all do again.
-    pub fn down(&self, down: bool) {
-        self.inner.state().down = down;
-    }
-
-    /// Lets the next calls run into a fault.
-    pub fn inject(&self, fault: Fault) {
-        self.inner.state().faults.push(fault);
-    }
-
-    /// Forgets the faults that nobody ran into.
-    pub fn clear_faults(&self) {
-        self.inner.state().faults.clear();
-    }
-
-    /// Makes the next `count` calls to an endpoint wait.
-    #[must_use]
-    pub fn hold(&self, endpoint: Endpoint, count: usize) -> Hold {
-        let gate = Arc::new(Semaphore::new(0));
-        let arrived = watch::Sender::new(0);
-        let hold = Hold { arrived: arrived.subscribe(), gate: gate.clone() };
-        self.inner.state().gates.push(Gate { endpoint, left: count, arrived, open: gate });
-        hold
-    }
-
-    /// Requests so far.
-    #[must_use]
-    pub fn requests(&self) -> Vec<RequestRecord> {
-        self.inner.state().requests.clone()
-    }
-
-    /// Number of requests to an endpoint so far.
-    #[must_use]
-    pub fn count(&self, endpoint: Endpoint) -> usize {
-        self.inner.state().requests.iter().filter(|request| request.endpoint == endpoint).count()
-    }
-
-    /// Deliveries so far.
-    #[must_use]
-    pub fn deliveries(&self) -> Vec<Delivery> {
-        self.inner.state().deliveries.clone()
-    }
-
-    /// Forgets requests and deliveries so far.
-    pub fn clear_journal(&self) {
-        let mut state = self.inner.state();
-        state.requests.clear();
-        state.deliveries.clear();
-    }
-
-    /// Ends the account's grants: its refresh tokens answer `invalid_grant`.
-    pub fn revoke(&self, account: &str) {
-        self.inner.state().model.revoke(account);
-    }
-
-    /// The owner authorizes again.
-    pub fn grant(&self, account: &str) {
-        if let Some(account) = self.inner.state().model.accounts.get_mut(account) {
-            account.granted = true;
-        }
-    }
-
-    /// Calls with the account's tokens answer this status (402, 403), or are answered again.
-    pub fn refuse(&self, account: &str, status: Option<u16>) {
-        if let Some(account) = self.inner.state().model.accounts.get_mut(account) {
-            account.refused_with = status;
-        }
-    }
-
-    /// Breaks a calendar service off the account and says so, or connects it again, which is not told.
-    pub fn connect_profile(&self, account: &str, connected: bool) {
-        self.profile(account, |profile| profile.connected = connected);
-        if !connected {
-            self.tell(account, &Notification::new("profile_disconnected"));
-        }
-    }
-
-    /// Begins or completes the first read of the account's calendar service; its completion is told.
-    pub fn initial_sync(&self, account: &str, required: bool) {
-        self.profile(account, |profile| profile.initial_sync_required = required);
-        if !required {
-            self.tell(account, &Notification::new("profile_initial_sync_completed"));
-        }
-    }
-
-    /// The owner demands erasure.
-    pub fn request_gdpr(&self, account: &str) {
-        self.tell(account, &Notification::new("gdpr_requested"));
-    }
-
-    fn profile(&self, account: &str, change: impl Fn(&mut Profile)) {
-        if let Some(account) = self.inner.state().model.accounts.get_mut(account) {
-            account.profiles.iter_mut().for_each(change);
-        }
-    }
-
-    fn tell(&self, account: &str, notification: &Notification) {
-        let mut state = self.inner.state();
-        let now = state.clock.now();
-        state.model.notify_account(account, notification, now);
-        drop(state);
-        self.inner.wake.notify_one();
-    }
-
-    /// What the clock shows.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.inner.state().clock.now()
-    }
-
-    /// Stops the clock.
-    pub fn freeze(&self) {
-        self.inner.state().clock.freeze();
-        self.inner.wake.notify_one();
-    }
-
-    /// Lets the clock run on.
-    pub fn run(&self) {
-        self.inner.state().clock.run();
-        self.inner.wake.notify_one();
-    }
-
-    /// Puts the clock forward, through all that becomes due on the way.
-    pub async fn advance(&self, by: Duration) {
-        let end = clock::add(self.now(), by);
-        loop {
-            self.settle().await;
-            let next = {
-                let mut state = self.inner.state();
-                let next = state.model.pending.iter().map(|pending| pending.due).min().filter(|due| *due <= end);
-                let now = state.clock.now();
-                state.clock.set(next.unwrap_or(end).max(now));
-                next
-            };
-            self.inner.wake.notify_one();
-            if next.is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Waits until no delivery is due or in flight.
-    pub async fn settle(&self) {
-        self.inner.settle().await;
     }
 }

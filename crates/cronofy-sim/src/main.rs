@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cronofy_sim::{AccountDraft, Options, Settings, Simulator};
+use cronofy_sim::{AccountDraft, Options, Schedule, ScheduledFault, Settings, Simulator};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Simulates the Cronofy calendar API. Prints one line of JSON with addresses and credentials, and runs until it is told to end.
 #[derive(Parser)]
@@ -37,6 +37,27 @@ struct Arguments {
     /// Count no requests against limits.
     #[arg(long)]
     no_rate_limit: bool,
+    /// Another value for a switch, as JSON or a word, such as `page_size=3` or `rotation=stays`.
+    #[arg(long, value_name = "SWITCH=VALUE", value_parser = switch)]
+    set: Vec<(String, Value)>,
+    /// A fault by chance, such as `server_error=0.1`. The README lists them.
+    #[arg(long, value_name = "KIND=PROBABILITY", value_parser = probability)]
+    fault: Vec<(ScheduledFault, f64)>,
+    /// Chooses the faults by chance: the same seed gives the same ones.
+    #[arg(long, default_value_t = 0)]
+    fault_seed: u64,
+}
+
+/// A value that is no JSON is a word.
+fn switch(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write SWITCH=VALUE")?;
+    Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| json!(value))))
+}
+
+fn probability(text: &str) -> Result<(ScheduledFault, f64), String> {
+    let (kind, probability) = text.split_once('=').ok_or("write KIND=PROBABILITY")?;
+    let kind = serde_json::from_value(json!(kind)).map_err(|error| error.to_string())?;
+    Ok((kind, probability.parse().map_err(|_| format!("{probability:?} is not a number"))?))
 }
 
 #[tokio::main]
@@ -51,7 +72,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let mut settings = Settings::default();
+    let mut settings = Settings::default().patched(&arguments.set.into_iter().collect())?;
     if arguments.no_rate_limit {
         settings.rate_limit = None;
     }
@@ -59,6 +80,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         seed: arguments.seed,
         now: arguments.now,
         settings,
+        schedule: (!arguments.fault.is_empty())
+            .then(|| Schedule { seed: arguments.fault_seed, probabilities: arguments.fault.into_iter().collect() }),
         control: true,
         api_listen: Some(arguments.api_listen),
         control_listen: Some(arguments.control_listen),

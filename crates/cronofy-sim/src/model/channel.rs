@@ -1,10 +1,13 @@
 //! Channels, and what is delivered to them.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Model, utc};
-use crate::settings::{ChangesSince, DuplicateCreate, Verification};
+use crate::clock::add;
+use crate::settings::{ChangesSince, DuplicateCreate, NotificationForm, Notifications, Settings, Use, Verification};
 
 /// What a channel is restricted to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Channel {
     pub closed: Option<Timestamp>,
     /// Since when every delivery has failed.
     pub failing_since: Option<Timestamp>,
+    /// How many were made before it.
+    pub(crate) number: u64,
 }
 
 impl Channel {
@@ -48,6 +53,21 @@ impl Channel {
         }
         json!({ "channel_id": self.id, "callback_url": self.callback_url, "filters": filters })
     }
+
+    fn wants(&self, account: &str, change: &Touched) -> bool {
+        self.account == account
+            && self.closed.is_none()
+            && (!self.filters.only_managed || change.managed)
+            && self.filters.calendar_ids.as_ref().is_none_or(|ids| ids.iter().any(|id| change.calendars.contains(id)))
+    }
+}
+
+/// Which channels a change is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Touched {
+    pub calendars: Vec<String>,
+    /// One of the events is the application's.
+    pub managed: bool,
 }
 
 /// What is told.
@@ -74,21 +94,49 @@ impl Notification {
         Self { changes_since: Some(since), ..Self::new("change") }
     }
 
-    fn render(&self, channel: &Channel, echo_defaults: bool) -> Value {
-        let mut notification = json!({ "type": self.kind });
+    fn render(&self, channel: &Channel, settings: &Settings) -> Value {
+        let form = settings.notification_form;
+        let kind = if form == NotificationForm::UnknownType { "calendar_repainted" } else { &self.kind };
+        let mut notification = json!({ "type": kind });
         if let Some(fields) = notification.as_object_mut() {
             if let Some(since) = self.changes_since {
                 fields.insert("changes_since".to_owned(), json!(utc(since)));
             }
             fields.extend(self.more.as_object().cloned().unwrap_or_default());
         }
-        json!({ "notification": notification, "channel": channel.render(echo_defaults) })
+        let mut body = json!({ "notification": notification });
+        if form == NotificationForm::NoChannel {
+            return body;
+        }
+        let mut shown = channel.render(settings.echo_default_filters);
+        if self.kind.starts_with("scheduling_conversation")
+            && let Some(fields) = shown.as_object_mut()
+        {
+            fields.remove("filters");
+            fields.insert("scheduling_conversations".to_owned(), json!({ "enabled": true }));
+        }
+        let unknown = form == NotificationForm::UnknownFields;
+        if unknown && let (Some(fields), Some(about)) = (shown.as_object_mut(), body.get_mut("notification")) {
+            fields.insert("colour".to_owned(), json!({ "name": "blue" }));
+            if let Some(about) = about.as_object_mut() {
+                about.insert("mood".to_owned(), json!(["calm"]));
+            }
+        }
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("channel".to_owned(), shown);
+            if unknown {
+                fields.insert("weather".to_owned(), json!(null));
+            }
+        }
+        body
     }
 }
 
 /// A delivery that is due.
 #[derive(Clone, Debug)]
 pub struct Pending {
+    /// Tells deliveries apart.
+    pub number: u64,
     /// The channel.
     pub channel: String,
     /// The type.
@@ -99,17 +147,37 @@ pub struct Pending {
     pub attempt: u32,
     /// When.
     pub due: Timestamp,
+    /// Why it is not sent at once.
+    pub waits: Waits,
+}
+
+/// Why a delivery is not sent at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// It only waits until it is due.
+    UntilDue,
+    /// For another one to the channel that it comes after.
+    ForAnother,
+    /// Behind this one.
+    Behind(u64),
+    /// For others that it stands for.
+    ForMore,
 }
 
 /// A delivery that was tried.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Delivery {
     /// The channel.
     pub channel: String,
+    /// Where it went.
+    pub callback_url: String,
     /// The type.
+    #[serde(rename = "type")]
     pub kind: String,
-    /// The body.
+    /// The body as it was sent.
     pub body: String,
+    /// Its signature header.
+    pub signature: Option<String>,
     /// Which try, from 1.
     pub attempt: u32,
     /// When, on the simulator's clock.
@@ -119,14 +187,15 @@ pub struct Delivery {
 }
 
 impl Model {
-    /// Creates a channel, or finds the one that is identical. `Err` is the status of a refusal.
+    /// Creates a channel, or finds the one that is identical. `Err` is the status of a refusal. Also tells when its
+    /// verification is sent.
     pub fn create_channel(
         &mut self,
         (account, client_id): (&str, &str),
         callback_url: &str,
         mut filters: Filters,
         now: Timestamp,
-    ) -> Result<Channel, u16> {
+    ) -> Result<(Channel, Option<Verification>), u16> {
         if !self.settings.calendar_order_matters
             && let Some(ids) = &mut filters.calendar_ids
         {
@@ -138,7 +207,7 @@ impl Model {
             channel.client_id == client_id && channel.callback_url == callback_url && channel.filters == filters
         });
         if let Some(same) = same.filter(|_| self.settings.duplicate_create == DuplicateCreate::Existing) {
-            return Ok(same.clone());
+            return Ok((same.clone(), None));
         }
         if open.by_ref().count() >= self.settings.channel_limit {
             return Err(self.settings.over_limit_status);
@@ -151,12 +220,20 @@ impl Model {
             filters,
             closed: None,
             failing_since: None,
+            number: self.next_number(),
         };
         self.channels.insert(channel.id.clone(), channel.clone());
-        if self.settings.verification != Verification::Never {
-            self.notify(&channel.id, &Notification::new("verification"), now);
+        let settings = self.settings_for(Use::notification(account, &channel.id));
+        let due = match settings.verification {
+            Verification::AfterCreate | Verification::BeforeAnswer => Some(now),
+            Verification::Delayed => Some(add(now, settings.verification_delay)),
+            Verification::Never => None,
+        };
+        if let Some(due) = due {
+            let pending = self.pending(&channel, &Notification::new("verification"), &settings, due);
+            self.pending.push(pending);
         }
-        Ok(channel)
+        Ok((channel, Some(settings.verification)))
     }
 
     /// Closes a channel; whether it was open.
@@ -171,42 +248,99 @@ impl Model {
         }
     }
 
-    /// Makes a delivery due.
+    /// Closes all channels of an account.
+    pub fn close_channels(&mut self, account: &str, now: Timestamp) {
+        for channel in self.open_channels(account) {
+            self.close_channel(&channel.id, now);
+        }
+    }
+
+    /// The account's open channels, the oldest first.
+    pub fn open_channels(&self, account: &str) -> Vec<Channel> {
+        let open = self.channels.values().filter(|channel| channel.account == account && channel.closed.is_none());
+        let mut open: Vec<Channel> = open.cloned().collect();
+        open.sort_by_key(|channel| channel.number);
+        open
+    }
+
+    /// Makes a delivery due, or what the switches make of it.
     pub fn notify(&mut self, channel: &str, notification: &Notification, now: Timestamp) {
-        let echo = self.settings.echo_default_filters;
-        let Some(channel) = self.channels.get(channel).filter(|channel| channel.closed.is_none()) else { return };
-        let body = notification.render(channel, echo).to_string();
-        let pending =
-            Pending { channel: channel.id.clone(), kind: notification.kind.clone(), body, attempt: 1, due: now };
-        self.pending.push(pending);
+        self.notify_at(channel, notification, now, now);
+    }
+
+    /// The same, but due later.
+    pub fn notify_at(&mut self, channel: &str, notification: &Notification, due: Timestamp, now: Timestamp) {
+        let Some(channel) = self.channels.get(channel).filter(|channel| channel.closed.is_none()).cloned() else {
+            return;
+        };
+        let settings = self.settings_for(Use::notification(&channel.account, &channel.id));
+        let pending = self.pending(&channel, notification, &settings, due);
+        let later = add(due, settings.notification_delay);
+        match self.drawn_for_notification(&channel.account).unwrap_or(settings.notifications) {
+            Notifications::Duplicated => {
+                let copy = Pending { number: self.next_number(), ..pending.clone() };
+                self.pending.extend([pending, copy]);
+            }
+            Notifications::Delayed => self.pending.push(Pending { due: later, ..pending }),
+            Notifications::Lost => {}
+            Notifications::Replayed => {
+                let due = add(due, settings.replay_after);
+                let copy = Pending { number: self.next_number(), due, ..pending.clone() };
+                self.pending.extend([pending, copy]);
+            }
+            Notifications::Reordered => {
+                let is_held = |held: &&mut Pending| {
+                    held.channel == channel.id && held.waits == Waits::ForAnother && held.due > now
+                };
+                if let Some(held) = self.pending.iter_mut().find(is_held) {
+                    (held.due, held.waits) = (due, Waits::Behind(pending.number));
+                    self.pending.push(pending);
+                } else {
+                    self.pending.push(Pending { due: later, waits: Waits::ForAnother, ..pending });
+                }
+            }
+            Notifications::Coalesced if pending.kind == "change" => {
+                let stands_for_it =
+                    |other: &Pending| other.channel == channel.id && other.waits == Waits::ForMore && other.due > now;
+                if !self.pending.iter().any(stands_for_it) {
+                    self.pending.push(Pending { due: later, waits: Waits::ForMore, ..pending });
+                }
+            }
+            Notifications::Normal | Notifications::Coalesced => self.pending.push(pending),
+        }
+    }
+
+    fn pending(&mut self, to: &Channel, what: &Notification, settings: &Settings, due: Timestamp) -> Pending {
+        Pending {
+            number: self.next_number(),
+            channel: to.id.clone(),
+            kind: what.kind.clone(),
+            body: what.render(to, settings).to_string(),
+            attempt: 1,
+            due,
+            waits: Waits::UntilDue,
+        }
     }
 
     /// Tells every channel of an account.
     pub fn notify_account(&mut self, account: &str, notification: &Notification, now: Timestamp) {
-        let of_account = |channel: &&super::Channel| channel.account == account;
-        let ids: Vec<_> = self.channels.values().filter(of_account).map(|channel| channel.id.clone()).collect();
-        for id in ids {
-            self.notify(&id, notification, now);
+        for channel in self.open_channels(account) {
+            self.notify(&channel.id, notification, now);
         }
     }
 
     /// Tells the channels that a change is for.
-    pub fn notify_change(&mut self, account: &str, calendars: &[String], managed: bool, now: Timestamp) {
-        let minute = std::time::Duration::from_mins(1);
-        let since = match self.settings.changes_since {
-            ChangesSince::Exact => now,
-            ChangesSince::Earlier => now.checked_sub(jiff::SignedDuration::from_secs(60)).unwrap_or(now),
-            ChangesSince::Later => crate::clock::add(now, minute),
-        };
-        let wanted = |channel: &&super::Channel| {
-            let calendar = channel.filters.calendar_ids.as_ref();
-            channel.account == account
-                && (!channel.filters.only_managed || managed)
-                && calendar.is_none_or(|ids| ids.iter().any(|id| calendars.contains(id)))
-        };
-        let ids: Vec<_> = self.channels.values().filter(wanted).map(|channel| channel.id.clone()).collect();
-        for id in ids {
-            self.notify(&id, &Notification::change(since), now);
+    pub(crate) fn notify_change(&mut self, account: &str, change: &Touched, now: Timestamp) {
+        for channel in self.open_channels(account).iter().filter(|channel| channel.wants(account, change)) {
+            // Looked up without being counted: the notification itself is what counts.
+            let settings = self.settings.for_use(&mut self.overrides.clone(), Use::notification(account, &channel.id));
+            let since = match settings.changes_since {
+                ChangesSince::Exact => now,
+                ChangesSince::Earlier => now.checked_sub(SignedDuration::from_secs(60)).unwrap_or(now),
+                ChangesSince::Later => add(now, Duration::from_mins(1)),
+                ChangesSince::Future => add(now, Duration::from_hours(365 * 24)),
+            };
+            self.notify(&channel.id, &Notification::change(since), now);
         }
     }
 }

@@ -1,21 +1,29 @@
 //! The model: what Cronofy knows, and how it changes. No HTTP, no clock of its own, no randomness but a seeded one.
 
 mod account;
+mod change;
 mod channel;
 mod event;
+mod token;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::Value;
 
-pub use channel::{Channel, Delivery, Filters, Notification, Pending};
-pub(crate) use event::{Event, utc};
+pub(crate) use change::Change;
+pub use change::{ChangeKind, ChangeRecord};
+pub(crate) use channel::Touched;
+pub use channel::{Channel, Delivery, Filters, Notification, Pending, Waits};
+pub(crate) use event::{Event, View, utc};
 pub use event::{EventDraft, ReadQuery, When};
+pub(crate) use token::Tokens;
 
-use crate::settings::{Rotation, Settings};
+use crate::faults::Drawing;
+use crate::settings::{Notifications, Override, Settings, Tombstones, Use};
 
 /// An application.
 #[derive(Clone, Debug)]
@@ -59,6 +67,8 @@ pub(crate) struct Calendar {
     pub id: String,
     pub name: String,
     pub profile: String,
+    pub read_only: bool,
+    pub deleted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +82,10 @@ pub(crate) struct Account {
     pub granted: bool,
     /// Status that calls with its tokens answer instead: 402 or 403.
     pub refused_with: Option<u16>,
+    /// What the grant allows, if it is less than usual.
+    pub scope: Option<String>,
+    /// Whether its conferencing service is connected, if it has one.
+    pub conferencing: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,42 +103,92 @@ pub(crate) struct RefreshToken {
     pub access: Option<String>,
 }
 
+/// What an authorization gave, to be exchanged once.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub account: String,
+    pub client_id: String,
+    pub redirect_uri: String,
+}
+
+/// A read whose further pages can be asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct PagedRead {
+    pub id: String,
+    pub account: String,
+    pub query: ReadQuery,
+    /// The events when the first page was read.
+    pub snapshot: Arc<Vec<Value>>,
+    /// When its last page so far was read.
+    pub read: Timestamp,
+}
+
+/// Reads whose further pages are kept; the oldest are forgotten first.
+const MOST_READS: usize = 4_096;
+
 /// Everything.
 pub(crate) struct Model {
     pub settings: Settings,
+    pub overrides: Vec<Override>,
+    pub drawing: Option<Drawing>,
     pub random: fastrand::Rng,
+    numbers: u64,
     pub applications: BTreeMap<String, Application>,
     pub accounts: BTreeMap<String, Account>,
+    pub codes: BTreeMap<String, Code>,
     pub access_tokens: BTreeMap<String, AccessToken>,
     pub refresh_tokens: BTreeMap<String, RefreshToken>,
     pub events: BTreeMap<String, Event>,
+    /// Changes that are not seen yet, since their profile is disconnected.
+    pub unseen: Vec<Change>,
+    pub changes: Vec<ChangeRecord>,
     pub channels: BTreeMap<String, Channel>,
-    pub pages: BTreeMap<String, Vec<Value>>,
+    pub reads: VecDeque<PagedRead>,
     pub pending: Vec<Pending>,
 }
 
-/// A token answer.
-pub(crate) struct Tokens {
-    pub access: String,
-    pub refresh: Option<String>,
-    pub expires_in: Option<i64>,
-    pub account: String,
+impl Calendar {
+    pub fn new(id: String, name: &str, profile: String) -> Self {
+        Self { id, name: name.to_owned(), profile, read_only: false, deleted: false }
+    }
 }
 
 impl Model {
     pub fn new(seed: u64, settings: Settings) -> Self {
         Self {
             settings,
+            overrides: Vec::new(),
+            drawing: None,
             random: fastrand::Rng::with_seed(seed),
+            numbers: 0,
             applications: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            codes: BTreeMap::new(),
             access_tokens: BTreeMap::new(),
             refresh_tokens: BTreeMap::new(),
             events: BTreeMap::new(),
+            unseen: Vec::new(),
+            changes: Vec::new(),
             channels: BTreeMap::new(),
-            pages: BTreeMap::new(),
+            reads: VecDeque::new(),
             pending: Vec::new(),
         }
+    }
+
+    /// The switches for one use, which is counted.
+    pub fn settings_for(&mut self, wanted: Use<'_>) -> Settings {
+        self.settings.for_use(&mut self.overrides, wanted)
+    }
+
+    /// What the schedule of faults makes of the next notification to an account.
+    pub fn drawn_for_notification(&mut self, account: &str) -> Option<Notifications> {
+        self.drawing.as_mut().and_then(|drawing| drawing.notification(account))
+    }
+
+    /// A number that was not given before.
+    pub fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
     }
 
     /// A new id of this kind.
@@ -147,72 +211,14 @@ impl Model {
                 connected: true,
                 initial_sync_required: false,
             }],
-            calendars: vec![Calendar { id: calendar, name: "Home".to_owned(), profile }],
+            calendars: vec![Calendar::new(calendar, "Home", profile)],
             granted: true,
             refused_with: None,
+            scope: None,
+            conferencing: None,
         };
         self.accounts.insert(id.clone(), account);
         id
-    }
-
-    pub fn add_calendar(&mut self, account: &str, name: &str) -> Option<String> {
-        let id = self.id("cal_");
-        let account = self.accounts.get_mut(account)?;
-        let profile = account.profiles.first()?.id.clone();
-        account.calendars.push(Calendar { id: id.clone(), name: name.to_owned(), profile });
-        Some(id)
-    }
-
-    pub fn issue_refresh_token(&mut self, account: &str, client_id: &str) -> String {
-        let token = self.id("rt_");
-        let grant = RefreshToken { account: account.to_owned(), client_id: client_id.to_owned(), access: None };
-        self.refresh_tokens.insert(token.clone(), grant);
-        token
-    }
-
-    /// Uses a refresh token. `None`: the grant is not in force.
-    pub fn refresh(&mut self, token: &str, client_id: &str, now: Timestamp) -> Option<Tokens> {
-        let grant = self.refresh_tokens.get(token).filter(|grant| grant.client_id == client_id)?.clone();
-        if !self.accounts.get(&grant.account)?.granted {
-            return None;
-        }
-        let refresh = match self.settings.rotation {
-            Rotation::Rotates => {
-                self.refresh_tokens.remove(token);
-                Some(self.issue_refresh_token(&grant.account, client_id))
-            }
-            Rotation::WithGrace => Some(self.issue_refresh_token(&grant.account, client_id)),
-            Rotation::Stays => Some(token.to_owned()),
-            Rotation::Absent => None,
-        };
-        let same =
-            grant.access.filter(|_| self.settings.refresh_while_valid == crate::settings::RefreshWhileValid::SameToken);
-        let known = same.and_then(|access| {
-            let left = self.access_tokens.get(&access)?.expires.as_second() - now.as_second();
-            (left > 0).then_some((access, left))
-        });
-        let (access, expires_in) = match known {
-            Some((access, left)) => (access, Some(left)),
-            None => self.access_token(&grant.account, client_id, now),
-        };
-        if let Some(grant) = self.refresh_tokens.get_mut(refresh.as_deref().unwrap_or(token)) {
-            grant.access = Some(access.clone());
-        }
-        Some(Tokens { access, refresh, expires_in, account: grant.account })
-    }
-
-    /// A new access token, and for how many seconds it says it is valid.
-    pub fn access_token(&mut self, account: &str, client_id: &str, now: Timestamp) -> (String, Option<i64>) {
-        let token = self.id("at_");
-        let said = self.settings.expires_in;
-        let lifetime = said.unwrap_or(std::time::Duration::from_mins(30));
-        let access = AccessToken {
-            account: account.to_owned(),
-            client_id: client_id.to_owned(),
-            expires: crate::clock::add(now, lifetime),
-        };
-        self.access_tokens.insert(token.clone(), access);
-        (token, said.map(|said| i64::try_from(said.as_secs()).unwrap_or(i64::MAX)))
     }
 
     /// First and last day (exclusive) of the sync window.
@@ -220,82 +226,6 @@ impl Model {
         let today = now.to_zoned(TimeZone::UTC).date();
         let (past, future) = self.settings.window;
         (today.saturating_add((-past).days()), today.saturating_add(future.days()))
-    }
-
-    /// Creates or changes an event as somebody outside would; gives its id.
-    pub fn put_event(&mut self, calendar: &str, draft: EventDraft, now: Timestamp) -> Option<String> {
-        let account = self.account_of(calendar)?;
-        let calendar = self.calendar_or_first(calendar)?;
-        let uid = draft.uid.clone().unwrap_or_else(|| self.id("evt_external_"));
-        self.change(
-            Change { uid: uid.clone(), account, calendar, draft: Some(draft), managed: None, event_id: None },
-            now,
-        );
-        Some(uid)
-    }
-
-    /// The account that a calendar belongs to; an account's id stands for itself.
-    pub fn account_of(&self, calendar: &str) -> Option<String> {
-        if self.accounts.contains_key(calendar) {
-            return Some(calendar.to_owned());
-        }
-        let has = |account: &Account| account.calendars.iter().any(|known| known.id == calendar);
-        self.accounts.iter().find(|(_, account)| has(account)).map(|(id, _)| id.clone())
-    }
-
-    fn calendar_or_first(&self, calendar: &str) -> Option<String> {
-        match self.accounts.get(calendar) {
-            Some(account) => account.calendars.first().map(|calendar| calendar.id.clone()),
-            None => Some(calendar.to_owned()),
-        }
-    }
-
-    /// Applies a change, and tells the channels unless the application itself made it.
-    pub fn change(&mut self, change: Change, now: Timestamp) {
-        let Change { uid, account, calendar, draft, managed, event_id } = change;
-        let own = managed == Some(true);
-        let before = self.events.get(&uid).cloned();
-        let mut touched = vec![calendar.clone()];
-        if let Some(draft) = draft {
-            let mut former = before.as_ref().map(|event| event.former.clone()).unwrap_or_default();
-            if let Some(before) = &before {
-                touched.push(before.calendar.clone());
-                if (before.draft.start, before.draft.end) != (draft.start, draft.end) {
-                    former.push((before.draft.start, before.draft.end));
-                }
-            }
-            let event = Event {
-                uid: uid.clone(),
-                account: account.clone(),
-                calendar,
-                draft,
-                created: before.as_ref().map_or(now, |event| event.created),
-                modified: now,
-                deleted: None,
-                managed: managed.unwrap_or_else(|| before.as_ref().is_some_and(|event| event.managed)),
-                own_id: event_id.or_else(|| before.and_then(|event| event.own_id)),
-                former,
-            };
-            self.events.insert(uid.clone(), event);
-        } else {
-            let Some(event) = self.events.get_mut(&uid).filter(|event| event.deleted.is_none()) else { return };
-            (event.deleted, event.modified) = (Some(now), now);
-        }
-        if !own {
-            let managed = self.events.get(&uid).is_some_and(|event| event.managed);
-            let visible = self.is_in_window(&uid, now);
-            if visible {
-                self.notify_change(&account, &touched, managed, now);
-            }
-        }
-    }
-
-    /// Whether an event stands, or stood, within the sync window.
-    fn is_in_window(&self, uid: &str, now: Timestamp) -> bool {
-        let window = self.window(now);
-        let query =
-            ReadQuery { include_deleted: true, include_moved: true, include_managed: true, ..ReadQuery::default() };
-        self.events.get(uid).is_some_and(|event| event.shown(&query, window))
     }
 
     /// What a read shows, sorted by start.
@@ -306,27 +236,34 @@ impl Model {
             to: query.to.map(|to| to.min(window.1)),
             ..query.clone()
         };
-        let tombstones = self.settings.tombstones;
-        let mut shown: Vec<&Event> = self
+        let mut shown: Vec<View<'_>> = self
             .events
             .values()
-            .filter(|event| event.account == account && event.shown(&clamped, window))
-            .filter(|event| event.deleted.is_none() || tombstones != crate::settings::Tombstones::Never)
+            .filter(|event| event.account == account)
+            .filter_map(|event| event.seen(&clamped, window))
+            .filter(|view| view.deleted_at().is_none_or(|deleted| self.shows_tombstone(deleted, now)))
             .collect();
-        shown.sort_by_key(|event| (event.draft.start.instant(&query.zone), event.uid.clone()));
-        let ids_only = tombstones == crate::settings::Tombstones::IdsOnly;
-        shown.into_iter().map(|event| event.render(query.localized, ids_only, self.settings.year_zero)).collect()
+        shown.sort_by_key(|view| (view.event.draft.start.instant(&query.zone), view.event.uid.clone()));
+        if self.settings.partial_initial_sync && self.is_syncing_initially(account) {
+            shown.truncate(shown.len() / 2);
+        }
+        let rendered = shown.iter().enumerate();
+        rendered.map(|(index, view)| view.render(&self.settings, query.localized, index)).collect()
     }
-}
 
-/// A change of one event.
-pub(crate) struct Change {
-    pub uid: String,
-    pub account: String,
-    pub calendar: String,
-    /// `None` deletes it.
-    pub draft: Option<EventDraft>,
-    /// Made by the application itself.
-    pub managed: Option<bool>,
-    pub event_id: Option<String>,
+    fn shows_tombstone(&self, deleted: Timestamp, now: Timestamp) -> bool {
+        self.settings.tombstones != Tombstones::Never
+            && self.settings.tombstone_lifetime.is_none_or(|lifetime| crate::clock::add(deleted, lifetime) > now)
+    }
+
+    /// Keeps a read, so that its further pages can be asked for. Gives its id.
+    pub fn keep_read(&mut self, account: &str, query: ReadQuery, events: &Arc<Vec<Value>>, now: Timestamp) -> String {
+        let id = self.id("");
+        if self.reads.len() >= MOST_READS {
+            self.reads.pop_front();
+        }
+        let account = account.to_owned();
+        self.reads.push_back(PagedRead { id: id.clone(), account, query, snapshot: events.clone(), read: now });
+        id
+    }
 }

@@ -1,12 +1,18 @@
 //! Faults that the next calls run into, and holds that make calls wait.
 
+mod schedule;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::schedule::Drawing;
+pub use self::schedule::{Schedule, ScheduleError, ScheduledFault};
+
 /// The calls that are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     /// `POST /oauth/token`.
@@ -19,6 +25,8 @@ pub enum Endpoint {
     UserInfo,
     /// `GET /v1/profiles`.
     Profiles,
+    /// `POST /v1/profiles/{id}/revoke`.
+    RevokeProfile,
     /// `GET /v1/account`.
     Account,
     /// `GET /v1/calendars`.
@@ -41,18 +49,29 @@ pub enum Endpoint {
     Unknown,
 }
 
-/// What happens to a call instead of its usual answer.
-#[derive(Clone, Debug, PartialEq)]
+impl Endpoint {
+    /// Whether calls carry an access token.
+    pub(crate) fn needs_access_token(self) -> bool {
+        !matches!(self, Self::Token | Self::Revoke | Self::ApplicationCalendars | Self::Unknown)
+    }
+}
+
+/// What happens to a call instead of its usual answer. As JSON, spans of time are numbers of seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Answer {
     /// This status and body, without any effect.
     Status {
         /// The status.
         status: u16,
         /// `Content-Type`.
-        content_type: &'static str,
+        #[serde(default = "json_content", deserialize_with = "known_content")]
+        content_type: ContentType,
         /// The body.
+        #[serde(default)]
         body: String,
         /// `Retry-After`.
+        #[serde(default)]
         retry_after: Option<String>,
     },
     /// The usual answer, but only the first half of its body.
@@ -61,25 +80,62 @@ pub enum Answer {
     LostAnswer,
     /// The connection ends before anything takes place.
     Cut,
+    /// The same, by a reset.
+    Reset,
     /// The effect takes place at once, its usual answer comes after this long.
-    LateAnswer(Duration),
+    LateAnswer(#[serde(with = "crate::settings::seconds")] Duration),
     /// The usual answer and effect, after this long.
-    Slow(Duration),
+    Slow(#[serde(with = "crate::settings::seconds")] Duration),
+    /// The usual answer, whose body takes this long to arrive.
+    SlowBody(#[serde(with = "crate::settings::seconds")] Duration),
+    /// The usual answer, without its body.
+    EmptyBody,
+    /// The usual answer, said to be HTML.
+    WrongContentType,
     /// The usual answer, with a next page on another host.
     ForeignPage,
 }
 
+/// A `Content-Type`. As JSON, one of a few.
+pub type ContentType = &'static str;
+
+const JSON: &str = "application/json; charset=utf-8";
+
+fn json_content() -> &'static str {
+    JSON
+}
+
+/// Content types that faults can have.
+fn known_content<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    const KNOWN: [&str; 4] = [JSON, "application/json", "text/plain", "text/html"];
+    let asked = String::deserialize(deserializer)?;
+    KNOWN.into_iter().find(|known| *known == asked).ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "content_type {asked:?} is not one of {}",
+            KNOWN.map(|known| format!("{known:?}")).join(", ")
+        ))
+    })
+}
+
 /// A fault for the next calls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// For how many calls.
+    /// For how many calls; as JSON, one if nothing is said.
+    #[serde(default = "once")]
     pub times: usize,
     /// For which calls; `None`: all.
+    #[serde(default)]
     pub endpoint: Option<Endpoint>,
     /// Of which account; `None`: of all.
+    #[serde(default)]
     pub account: Option<String>,
     /// What happens.
     pub answer: Answer,
+}
+
+fn once() -> usize {
+    1
 }
 
 impl Fault {
@@ -100,13 +156,25 @@ impl Answer {
     /// A status with an empty body.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self::Status { status, content_type: "application/json; charset=utf-8", body: String::new(), retry_after: None }
+        Self::Status { status, content_type: JSON, body: String::new(), retry_after: None }
     }
 
     /// A status with this body.
     #[must_use]
     pub fn body(status: u16, body: impl Into<String>) -> Self {
-        Self::Status { status, content_type: "application/json; charset=utf-8", body: body.into(), retry_after: None }
+        Self::Status { status, content_type: JSON, body: body.into(), retry_after: None }
+    }
+
+    /// 422 as documented, about one field.
+    #[must_use]
+    pub fn invalid(field: &str, key: &str) -> Self {
+        Self::body(422, serde_json::json!({ "errors": { field: [{ "key": key, "description": key }] } }).to_string())
+    }
+
+    /// A status with a body that is no JSON.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<String>) -> Self {
+        Self::Status { status, content_type: "text/plain", body: body.into(), retry_after: None }
     }
 
     /// 429.
