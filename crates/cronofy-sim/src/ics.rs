@@ -121,7 +121,10 @@ fn time(properties: &Properties, name: &'static str, number: usize) -> Result<Op
     };
     let local = DateTime::strptime("%Y%m%dT%H%M%S", local).map_err(|_| invalid())?;
     let zone = match zone {
-        Some(name) if !utc => TimeZone::get(name).map_err(|_| invalid())?,
+        Some(zone) if !utc => TimeZone::get(zone).map_err(|_| {
+            let value = format!("{value} in the zone {zone}");
+            IcsError::Invalid { number, property: name, value }
+        })?,
         Some(_) | None => TimeZone::UTC, // floating times are taken for UTC
     };
     let time = zone.to_ambiguous_timestamp(local).compatible().map_err(|_| invalid())?;
@@ -162,7 +165,11 @@ fn occurrences(
         for (value, zone) in properties.get(name).into_iter().flatten() {
             let zone = zone.as_ref().map(|zone| format!(";TZID={zone}")).unwrap_or_default();
             // The rule's crate knows no dates: a day is its midnight in UTC.
-            let value = if name == "RRULE" { value.clone() } else { dates_as_times(value) };
+            let value = match name {
+                "RRULE" => until_in_utc(value, properties, number)?,
+                _ if zone.is_empty() => in_utc(&dates_as_times(value)),
+                _ => dates_as_times(value),
+            };
             rules.push(format!("{name}{zone}:{value}"));
         }
     }
@@ -194,6 +201,31 @@ fn occurrences(
     Ok(found)
 }
 
+/// A rule whose end is in UTC, as the rule's crate wants it: it may be a day, which is meant to its end, or a local time.
+fn until_in_utc(rule: &str, properties: &Properties, number: usize) -> Result<String, IcsError> {
+    let zone = first(properties, "DTSTART").and_then(|(_, zone)| zone.clone());
+    let mut parts = Vec::new();
+    for part in rule.split(';') {
+        let until =
+            part.split_once('=').filter(|(name, value)| name.eq_ignore_ascii_case("UNTIL") && !value.ends_with('Z'));
+        let Some((_, until)) = until else {
+            parts.push(part.to_owned());
+            continue;
+        };
+        let local = if until.len() == 8 { format!("{until}T235959") } else { until.to_owned() };
+        let until = Properties::from([("UNTIL".to_owned(), vec![(local, zone.clone())])]);
+        let Some(When::At(time)) = time(&until, "UNTIL", number)? else { continue };
+        parts.push(format!("UNTIL={}", time.strftime("%Y%m%dT%H%M%SZ")));
+    }
+    Ok(parts.join(";"))
+}
+
+/// Floating times are taken for UTC.
+fn in_utc(value: &str) -> String {
+    let parts = value.split(',').map(|part| if part.ends_with('Z') { part.to_owned() } else { format!("{part}Z") });
+    parts.collect::<Vec<_>>().join(",")
+}
+
 fn dates_as_times(value: &str) -> String {
     let parts = value.split(',').map(|part| if part.len() == 8 { format!("{part}T000000Z") } else { part.to_owned() });
     parts.collect::<Vec<_>>().join(",")
@@ -220,6 +252,11 @@ fn more(properties: &Properties, series: Option<&String>) -> serde_json::Value {
     }
     if let Some((value, _)) = first(properties, "LOCATION") {
         fields.insert("location".to_owned(), json!({ "description": unescape(value) }));
+    }
+    for (property, field) in [("STATUS", "status"), ("TRANSP", "transparency")] {
+        if let Some((value, _)) = first(properties, property) {
+            fields.insert(field.to_owned(), json!(value.to_ascii_lowercase()));
+        }
     }
     if let Some(series) = series {
         fields.insert("recurring".to_owned(), json!(true));
