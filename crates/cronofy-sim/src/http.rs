@@ -207,8 +207,11 @@ async fn answer(
 /// The first half of a body; then the connection ends.
 fn truncated(text: &Bytes) -> Body {
     let half = text.slice(..text.len() / 2);
-    let cut = std::io::Error::other("cut on purpose");
-    BoxBody::new(StreamBody::new(stream::iter([Ok(Frame::data(half)), Err(cut)])))
+    let end = stream::once(async {
+        tokio::task::yield_now().await; // so that what came before is sent
+        Err(std::io::Error::other("cut on purpose"))
+    });
+    BoxBody::new(StreamBody::new(stream::iter([Ok(Frame::data(half))]).chain(end)))
 }
 
 /// A body that takes so long to arrive.
