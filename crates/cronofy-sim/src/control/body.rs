@@ -31,13 +31,16 @@ fn parse<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, (String,
         Ok(parsed) => return Ok(parsed),
         Err(error) => error.to_string(),
     };
+    let named = || problem.split('`').nth(1).unwrap_or("body").to_owned();
+    if problem.starts_with("missing field") {
+        return Err((named(), problem));
+    }
     // Without the field that is wrong, the problem is gone or is another one.
     let culprit = fields.keys().find(|key| {
         let mut others = fields.clone();
         others.remove(*key);
         attempt(&others).err().map(|error| error.to_string()).as_deref() != Some(problem.as_str())
     });
-    let named = || problem.split('`').nth(1).unwrap_or("body").to_owned();
     Err((culprit.cloned().unwrap_or_else(named), problem))
 }
 
