@@ -199,8 +199,13 @@ pub struct Hold {
 impl Hold {
     /// Waits until a call waits here.
     pub async fn arrived(&self) {
+        self.arrived_times(1).await;
+    }
+
+    /// Waits until so many calls wait here.
+    pub async fn arrived_times(&self, calls: usize) {
         let mut arrived = self.arrived.clone();
-        let _gone = arrived.wait_for(|count| *count > 0).await;
+        let _gone = arrived.wait_for(|count| *count >= calls).await;
     }
 
     /// Lets the calls go on.
