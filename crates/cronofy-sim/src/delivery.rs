@@ -1,6 +1,5 @@
 //! Delivers notifications over HTTP: signed, tried again on the simulator's clock, and given up after a day in silence.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,15 +129,17 @@ pub(crate) async fn run(inner: Arc<Inner>) {
 /// Takes out what is due and waits behind nothing. Deliveries to one channel may overtake each other, as several are under way
 /// at a time.
 fn take_due(state: &mut State, now: Timestamp) -> Vec<Pending> {
-    let before: BTreeSet<u64> = state.model.pending.iter().map(|pending| pending.number).collect();
-    let is_due = |pending: &Pending| {
+    let pending = &state.model.pending;
+    let is_under_way =
+        |number: u64| state.in_flight.contains(&number) || pending.iter().any(|other| other.number == number);
+    let is_due = |pending: &&Pending| {
         let blocked = match pending.waits {
-            Waits::Behind(number) => before.contains(&number) || state.in_flight.contains(&number),
+            Waits::Behind(number) => is_under_way(number),
             Waits::UntilDue | Waits::ForAnother | Waits::ForMore => false,
         };
         pending.due <= now && !blocked
     };
-    let mut due: Vec<Pending> = state.model.pending.iter().filter(|pending| is_due(pending)).cloned().collect();
+    let mut due: Vec<Pending> = pending.iter().filter(is_due).cloned().collect();
     state.in_flight.extend(due.iter().map(|pending| pending.number));
     let in_flight = &state.in_flight;
     state.model.pending.retain(|pending| !in_flight.contains(&pending.number));

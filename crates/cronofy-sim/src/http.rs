@@ -193,13 +193,12 @@ async fn answer(
     if call.endpoint == Endpoint::Token {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    match fault {
-        Some(Answer::Truncated) => *response.body_mut() = truncated(&text),
-        Some(Answer::SlowBody(time)) => *response.body_mut() = slow(&text, time),
-        Some(Answer::WrongContentType) => {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-        }
-        _ => {}
+    if fault == Some(Answer::Truncated) {
+        *response.body_mut() = truncated(&text);
+    } else if let Some(Answer::SlowBody(time)) = fault {
+        *response.body_mut() = slow(&text, time);
+    } else if fault == Some(Answer::WrongContentType) {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
     }
     Ok(response)
 }

@@ -175,16 +175,18 @@ fn occurrences(
     }
     let invalid = |value: String| IcsError::Invalid { number, property: "RRULE", value };
     let set: RRuleSet = rules.join("\n").parse().map_err(|error: rrule::RRuleError| invalid(error.to_string()))?;
+    // Limited, a rule that never comes true ends.
+    let mut all = set.limit().into_iter();
     let length = match (start, end) {
         (When::At(start), When::At(end)) => end.duration_since(start),
         (When::On(start), When::On(end)) => SignedDuration::from_hours(24 * i64::from((end - start).get_days())),
         (When::At(_), When::On(_)) | (When::On(_), When::At(_)) => SignedDuration::ZERO,
     };
     let mut found = Vec::new();
-    for occurrence in set.into_iter().take(MOST_OCCURRENCES) {
+    for occurrence in all.by_ref().take(MOST_OCCURRENCES) {
         let Ok(at) = Timestamp::from_second(occurrence.timestamp()) else { continue };
         if at > to {
-            break;
+            return Ok(found);
         }
         let until = at.checked_add(length).unwrap_or(at);
         if until < from {
@@ -198,7 +200,10 @@ fn occurrences(
             }
         });
     }
-    Ok(found)
+    match all.next() {
+        None => Ok(found),
+        Some(_) => Err(invalid(format!("with more than {MOST_OCCURRENCES} occurrences"))),
+    }
 }
 
 /// A rule whose end is in UTC, as the rule's crate wants it: it may be a day, which is meant to its end, or a local time.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::scope::{Moment, Scope};
+pub use self::scope::Scope;
 pub(crate) use self::scope::{Override, Use};
 pub use self::values::*;
 

@@ -55,7 +55,7 @@ impl Scope {
 
 /// When a switch is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// A call is answered.
     Call,
     /// A notification is made.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::{CLIENT_ID, Receiver, World};
 
-const URL: &str = "https://h.example.org/c/k7Qd0s";
+/// Nobody listens there.
+const URL: &str = "http://127.0.0.1:1/c/k7Qd0s";
 
 fn ids(listed: &Value) -> Vec<&str> {
     listed["channels"].as_array().unwrap().iter().map(|channel| channel["channel_id"].as_str().unwrap()).collect()
@@ -76,7 +77,7 @@ async fn filters_are_shown_without_or_with_their_defaults() {
 async fn an_account_has_128_channels_and_more_are_refused_as_the_switch_says() {
     let world = World::start().await;
     for number in 0..128 {
-        world.sim.add_channel(&world.account, CLIENT_ID, &format!("https://h.example.org/{number}"));
+        world.sim.add_channel(&world.account, CLIENT_ID, &format!("http://127.0.0.1:1/{number}"));
     }
     let refused = world.create_channel(URL).await;
     assert_eq!(refused.status, 422);
@@ -85,7 +86,7 @@ async fn an_account_has_128_channels_and_more_are_refused_as_the_switch_says() {
         world.sim.settings(|settings| settings.over_limit_status = status);
         assert_eq!(world.create_channel(URL).await.status, status);
     }
-    assert_eq!(world.create_channel("https://h.example.org/7").await.status, 200, "that one exists");
+    assert_eq!(world.create_channel("http://127.0.0.1:1/7").await.status, 200, "that one exists");
     world.sim.settings(|settings| settings.channel_limit = 129);
     assert_eq!(world.create_channel(URL).await.status, 200);
 }
@@ -93,7 +94,7 @@ async fn an_account_has_128_channels_and_more_are_refused_as_the_switch_says() {
 #[tokio::test]
 async fn bad_channels_are_refused_with_the_field() {
     let world = World::start().await;
-    let long = format!("https://h.example.org/{}", "x".repeat(128 - 21));
+    let long = format!("http://127.0.0.1:1/{}", "x".repeat(129 - 19));
     for (body, field, key) in [
         (json!({}), "callback_url", "errors.required"),
         (json!({ "callback_url": "ftp://h.example.org" }), "callback_url", "errors.invalid"),
@@ -136,7 +137,7 @@ async fn closed_channels_are_listed_and_unknown_ones_closed_as_the_switches_say(
 async fn channels_of_other_accounts_and_applications_are_not_seen_or_closed() {
     let mut world = World::start().await;
     let id = world.create_channel(URL).await.json()["channel"]["channel_id"].as_str().unwrap().to_owned();
-    world.sim.add_channel(&world.account, "another", "https://else.example.org/hook");
+    world.sim.add_channel(&world.account, "another", "http://127.0.0.1:1/hook");
     assert_eq!(ids(&world.get("/v1/channels").await.json()), std::slice::from_ref(&id));
     let other = world.sim.add_account(cronofy_sim::AccountDraft::default());
     world.token = world.token_of(&other).await;

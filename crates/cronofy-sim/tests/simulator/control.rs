@@ -320,7 +320,7 @@ async fn accounts_are_troubled_over_http() {
     assert_eq!(world.refresh(token).await.status, 400);
     ok(&world, Method::POST, &format!("{path}/grant"), json!({})).await;
     assert_eq!(world.refresh(token).await.status, 200);
-    let other = json!({ "client_id": CLIENT_ID, "callback_url": "https://else.example.org/hook" });
+    let other = json!({ "client_id": CLIENT_ID, "callback_url": "http://127.0.0.1:1/hook" });
     ok(&world, Method::POST, &format!("{path}/channels"), other).await;
     assert_eq!(world.sim.open_channels(&world.account).len(), 2);
     ok(&world, Method::POST, "/restart", json!({ "restart": "channels_lost" })).await;

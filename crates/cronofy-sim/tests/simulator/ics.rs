@@ -1,7 +1,12 @@
 //! iCalendar files: series are expanded into their occurrences, and what is wrong with a file is said.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 use reqwest::Method;
 
 use crate::support::{World, answer};
@@ -116,6 +121,55 @@ async fn a_series_without_end_is_read_as_far_as_it_may_ever_be_seen() {
 }
 
 #[tokio::test]
+async fn a_rule_that_never_comes_true_has_no_occurrences_but_its_first() {
+    let never = series("DTSTART:20261205T090000Z\nDURATION:PT1H\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30");
+    assert!(only_starts(&never).await.is_empty());
+}
+
+/// Lines of a calendar file, some of them broken.
+fn line() -> impl Strategy<Value = String> {
+    let words = ["BEGIN:VEVENT", "END:VEVENT", "BEGIN:VTIMEZONE", "END:VTIMEZONE", "UID:a", "SUMMARY:\\,", ""];
+    let name = ["DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "STATUS"];
+    let zone = ["", ";TZID=Europe/Berlin", ";TZID=Nowhere", ";VALUE=DATE"];
+    let value = [
+        "20261205T090000Z",
+        "20261205T090000",
+        "20261205",
+        "99999999T999999Z",
+        "PT1H",
+        "-P5W",
+        "FREQ=DAILY;COUNT=3",
+        "FREQ=WEEKLY;UNTIL=20270101;BYDAY=MO,-1FR",
+        "FREQ=MONTHLY;BYSETPOS=-1;INTERVAL=0",
+        "CANCELLED",
+        "\u{fe0f}",
+    ];
+    prop_oneof![
+        2 => select(words.to_vec()).prop_map(ToOwned::to_owned),
+        6 => (select(name.to_vec()), select(zone.to_vec()), select(value.to_vec()))
+            .prop_map(|(name, zone, value)| format!("{name}{zone}:{value}")),
+        1 => "\\PC{0,20}",
+    ]
+}
+
+#[test]
+fn any_file_is_read_or_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let world = runtime.block_on(World::start());
+    let (read, refused) = (Cell::new(0), Cell::new(0));
+    TestRunner::default()
+        .run(&(vec(line(), 0..8), any::<bool>()), |(lines, whole)| {
+            let lines = lines.join("\n");
+            let text = if whole { series(&lines) } else { calendar(&lines) };
+            let count = if world.sim.import_ics(&world.calendar, &text).is_ok() { &read } else { &refused };
+            count.set(count.get() + 1);
+            Ok(())
+        })
+        .unwrap();
+    assert!(read.get() > 0 && refused.get() > 0, "{read:?} {refused:?}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_file_is_said() {
     let world = World::start().await;
     for (text, said) in [
@@ -127,6 +181,7 @@ async fn what_is_wrong_with_a_file_is_said() {
         (series("DTSTART:20261205T090000Z\nDTEND:soon"), "VEVENT 1: DTEND \"soon\""),
         (series("DTSTART:20261205T090000Z\nDURATION:a while"), "VEVENT 1: DURATION \"a while\""),
         (series("DTSTART:20261205T090000Z\nRRULE:FREQ=SOMETIMES"), "VEVENT 1: RRULE"),
+        (series("DTSTART:20000101T090000Z\nRRULE:FREQ=MINUTELY"), "with more than 20000 occurrences"),
     ] {
         let error = world.sim.import_ics(&world.calendar, &text).unwrap_err().to_string();
         assert!(error.contains(said), "{said}: {error}");
