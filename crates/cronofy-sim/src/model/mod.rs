@@ -245,7 +245,7 @@ impl Model {
             .collect();
         shown.sort_by_key(|view| (view.event.draft.start.instant(&query.zone), view.event.uid.clone()));
         if self.settings.partial_initial_sync && self.is_syncing_initially(account) {
-            shown.truncate(shown.len() / 2);
+            shown.truncate(shown.len().div_ceil(2));
         }
         let rendered = shown.iter().enumerate();
         rendered.map(|(index, view)| view.render(&self.settings, query.localized, index)).collect()

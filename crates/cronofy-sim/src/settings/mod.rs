@@ -148,7 +148,7 @@ pub struct Settings {
     pub disconnect_notice: Option<Duration>,
     /// Whether what changes in a disconnected profile is seen only once it is connected again.
     pub stale_while_disconnected: bool,
-    /// Whether half of the events are shown until the initial sync is complete.
+    /// Whether only the first half of the events, rounded up, is shown until the initial sync is complete.
     pub partial_initial_sync: bool,
     /// Which channels are told of a demand for erasure.
     pub gdpr: Gdpr,
