@@ -28,7 +28,7 @@ struct Arguments {
     /// Client secret of the application; given twice, both are active.
     #[arg(long, default_value = "demo-secret")]
     client_secret: Vec<String>,
-    /// Makes ids.
+    /// Makes ids, and chooses the faults by chance: the same seed gives the same ones.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// What the clock shows at the start; real time by default.
@@ -43,9 +43,6 @@ struct Arguments {
     /// A fault by chance, such as `server_error=0.1`. The README lists them.
     #[arg(long, value_name = "KIND=PROBABILITY", value_parser = probability)]
     fault: Vec<(ScheduledFault, f64)>,
-    /// Chooses the faults by chance: the same seed gives the same ones.
-    #[arg(long, default_value_t = 0)]
-    fault_seed: u64,
 }
 
 /// A value that is no JSON is a word.
@@ -81,7 +78,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         now: arguments.now,
         settings,
         schedule: (!arguments.fault.is_empty())
-            .then(|| Schedule { seed: arguments.fault_seed, probabilities: arguments.fault.into_iter().collect() }),
+            .then(|| Schedule { seed: arguments.seed, probabilities: arguments.fault.into_iter().collect() }),
         control: true,
         api_listen: Some(arguments.api_listen),
         control_listen: Some(arguments.control_listen),

@@ -55,7 +55,7 @@ async fn it_prints_addresses_and_credentials_that_work_with_switches_and_faults(
         "rotation=stays",
         "--fault",
         "rate_limited=1",
-        "--fault-seed",
+        "--seed",
         "5",
     ]);
     std::fs::remove_file(&file).unwrap();
