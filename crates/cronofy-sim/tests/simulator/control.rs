@@ -384,6 +384,16 @@ async fn the_first_page_lists_the_routes_and_the_readme_every_switch_and_fault()
     for switch in known.as_object().unwrap().keys() {
         assert!(readme.contains(&format!("`{switch}`")), "the README lacks the switch {switch}");
     }
+    let schedule = json!({ "seed": 1, "probabilities": { "?": 1 } });
+    let fault = json!({ "answer": "?" });
+    for (method, path, body) in [(Method::PUT, "/schedule", schedule), (Method::POST, "/faults", fault)] {
+        let refused = world.control(method, path, Some(body)).await.json();
+        let names: Vec<&str> = refused["remedy"].as_str().unwrap().split('`').skip(3).step_by(2).collect();
+        assert!(names.len() > 5, "{refused}");
+        for name in names {
+            assert!(readme.contains(&format!("`{name}`")), "the README lacks the fault {name}");
+        }
+    }
     for line in routes.lines() {
         let path = line.split_whitespace().nth(1).unwrap().trim_end_matches(',');
         let known = world.http.get(format!("{}{path}", world.sim.control_url()));

@@ -167,15 +167,26 @@ async fn deliveries_take_shapes_that_a_receiver_must_stand() {
             DeliveryShape::Get => assert!(delivery.body.is_empty()),
         }
     }
-    // Slower than a delivery may be: it fails.
-    world.sim.settings(|settings| {
-        settings.delivery_shape = DeliveryShape::Slow;
-        settings.slow_delivery = Duration::from_secs(60);
-        settings.delivery_timeout = Duration::from_millis(50);
-    });
-    world.sim.clear_journal();
-    world.change("too slow").await;
-    assert_eq!(world.sim.deliveries()[0].status, None);
+}
+
+#[tokio::test]
+async fn a_delivery_that_takes_longer_to_send_than_it_may_has_failed() {
+    let world = World::with(|settings| settings.retries = Retries::None).await;
+    let receiver = Receiver::start().await;
+    world.channel(&receiver).await;
+    world.sim.settings(|settings| settings.delivery_shape = DeliveryShape::Slow);
+    let usual = Settings::default().slow_delivery;
+    for (takes, may_take, status) in
+        [(usual, Duration::from_millis(50), None), (Duration::from_millis(1), usual.mul_f64(0.9), Some(204))]
+    {
+        world.sim.settings(|settings| {
+            settings.slow_delivery = takes;
+            settings.delivery_timeout = may_take;
+        });
+        world.sim.clear_journal();
+        world.change(&format!("{takes:?}")).await;
+        assert_eq!(world.sim.deliveries()[0].status, status, "{takes:?}");
+    }
 }
 
 /// Seconds after the first try at which the others came, in `span`.

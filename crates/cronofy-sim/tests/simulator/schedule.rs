@@ -69,6 +69,54 @@ async fn a_seed_gives_the_same_faults_whatever_else_is_called() {
 }
 
 #[tokio::test]
+async fn each_kind_of_call_fault_does_what_it_says() {
+    use ScheduledFault::{Cut, LostAnswer, RateLimited, ServerError, Slow, Truncated, Unauthorized, Unavailable};
+    // the status, 0 for no whole answer, and whether the call took place
+    for (kind, status, takes_place) in [
+        (ServerError, 500, false),
+        (Unavailable, 503, false),
+        (RateLimited, 429, false),
+        (Unauthorized, 401, false),
+        (Cut, 0, false),
+        (LostAnswer, 0, true),
+        (Truncated, 0, true),
+        (Slow, 200, true),
+    ] {
+        let world = world(schedule(1, &[(kind, 1.0)])).await;
+        let body = serde_json::json!({ "callback_url": "http://127.0.0.1:1/hook" });
+        let outcome = answer(world.request(Method::POST, "/v1/channels").json(&body)).await;
+        assert_eq!(outcome.map_or(0, |answer| answer.status), status, "{kind:?}");
+        assert_eq!(world.sim.open_channels(&world.account).len(), usize::from(takes_place), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_notification_fault_does_what_it_says() {
+    use ScheduledFault::{
+        NotificationDelayed, NotificationDuplicated, NotificationLost, NotificationReordered, NotificationReplayed,
+    };
+    // how many come at once, and how many in eight days
+    for (kind, at_once, in_all) in [
+        (NotificationLost, 0, 0),
+        (NotificationDuplicated, 2, 2),
+        (NotificationDelayed, 0, 1),
+        (NotificationReordered, 0, 1),
+        (NotificationReplayed, 1, 2),
+    ] {
+        let world = world(schedule(1, &[(kind, 1.0)])).await;
+        let receiver = Receiver::start().await;
+        world.channel(&receiver).await;
+        receiver.take();
+        let calendar = world.sim.calendars(&world.account)[0].clone();
+        world.sim.put_event(&calendar, crate::support::event("one", "2026-12-01T09:00:00Z")).unwrap();
+        world.sim.settle().await;
+        assert_eq!(receiver.kinds().len(), at_once, "{kind:?}");
+        world.sim.advance(std::time::Duration::from_hours(8 * 24)).await;
+        assert_eq!(receiver.kinds().len(), in_all, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn notifications_are_lost_and_doubled_by_the_same_chance() {
     let count = async |seed: u64| {
         let faults = [(ScheduledFault::NotificationLost, 0.4), (ScheduledFault::NotificationDuplicated, 0.3)];
