@@ -35,7 +35,7 @@ pub fn tally(metrics: &Metrics, step: &Step, outcome: &Outcome, purpose: Option<
 fn failed(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Failed(_) | Outcome::Unauthorized | Outcome::NotFound | Outcome::HeadMoved => true,
-        Outcome::Loaded(_)
+        Outcome::Loaded { .. }
         | Outcome::TokenReady
         | Outcome::Account(_)
         | Outcome::Channels(_)
