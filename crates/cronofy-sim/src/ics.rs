@@ -1,13 +1,17 @@
 //! iCalendar files become events, series expanded into their occurrences as Cronofy does.
 
+mod zones;
+
 use std::collections::BTreeMap;
 
+use icalendar::parser::Component;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use rrule::RRuleSet;
 use serde_json::json;
 
+use self::zones::Zones;
 use crate::model::{EventDraft, When};
 
 /// Occurrences of one series that are looked at, at most.
@@ -47,16 +51,18 @@ type Properties = BTreeMap<String, Vec<(String, Option<String>)>>;
 
 /// The events of a file whose occurrences lie between `from` and `to`.
 pub(crate) fn parse(text: &str, from: Timestamp, to: Timestamp) -> Result<Vec<EventDraft>, IcsError> {
-    let components = components(text)?;
+    let file = File::read(text)?;
     let mut drafts = BTreeMap::new();
     let (overrides, masters): (Vec<_>, Vec<_>) =
-        components.iter().enumerate().partition(|(_, properties)| properties.contains_key("RECURRENCE-ID"));
+        file.events.iter().enumerate().partition(|(_, properties)| properties.contains_key("RECURRENCE-ID"));
     for (index, properties) in masters.into_iter().chain(overrides) {
         let number = index + 1;
         let uid = first(properties, "UID").map_or_else(|| format!("event-{number}"), |(value, _)| value.clone());
-        let start = time(properties, "DTSTART", number)?.ok_or(IcsError::Missing { number, property: "DTSTART" })?;
-        let end = end(properties, start, number)?;
-        let zone = first(properties, "DTSTART").and_then(|(_, zone)| zone.clone());
+        let start =
+            file.time(number, properties, "DTSTART")?.ok_or(IcsError::Missing { number, property: "DTSTART" })?;
+        let end = end(&file, number, properties, start)?;
+        let zone =
+            first(properties, "DTSTART").and_then(|(_, zone)| zones::iana(zone.as_deref()?).map(ToOwned::to_owned));
         let summary = first(properties, "SUMMARY").map(|(value, _)| unescape(value)).unwrap_or_default();
         let cancelled = first(properties, "STATUS").is_some_and(|(value, _)| value == "CANCELLED");
         let draft = |uid: String, start: When, end: When, series: bool| EventDraft {
@@ -67,14 +73,14 @@ pub(crate) fn parse(text: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Ev
             zone: zone.clone(),
             more: more(properties, series.then_some(&first(properties, "UID").cloned().unwrap_or_default().0)),
         };
-        if let Some(instead) = time(properties, "RECURRENCE-ID", number)? {
+        if let Some(instead) = file.time(number, properties, "RECURRENCE-ID")? {
             drafts.remove(&occurrence(&uid, instead));
             if !cancelled {
                 let id = occurrence(&uid, instead);
                 drafts.insert(id.clone(), draft(id, start, end, true));
             }
         } else if properties.contains_key("RRULE") || properties.contains_key("RDATE") {
-            for (start, end) in occurrences(properties, start, end, (from, to), number)? {
+            for (start, end) in occurrences(&file, number, properties, (start, end), (from, to))? {
                 let id = occurrence(&uid, start);
                 drafts.insert(id.clone(), draft(id, start, end, true));
             }
@@ -86,53 +92,75 @@ pub(crate) fn parse(text: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Ev
     Ok(drafts.into_values().collect())
 }
 
-fn components(text: &str) -> Result<Vec<Properties>, IcsError> {
-    let unfolded = icalendar::parser::unfold(text);
-    let calendar = icalendar::parser::read_calendar(&unfolded).map_err(IcsError::Syntax)?;
-    let events = calendar.components.iter().filter(|component| component.name.as_str().eq_ignore_ascii_case("VEVENT"));
-    Ok(events
-        .map(|component| {
-            let mut properties = Properties::new();
-            for property in &component.properties {
-                let tzid = property.params.iter().find(|param| param.key.as_str().eq_ignore_ascii_case("TZID"));
-                let tzid =
-                    tzid.and_then(|param| param.val.as_ref()).map(|zone| zone.as_str().trim_matches('"').to_owned());
-                let name = property.name.as_str().to_ascii_uppercase();
-                properties.entry(name).or_default().push((property.val.as_str().to_owned(), tzid));
-            }
-            properties
-        })
-        .collect())
+/// What a file holds.
+struct File {
+    zones: Zones,
+    events: Vec<Properties>,
+}
+
+impl File {
+    fn read(text: &str) -> Result<Self, IcsError> {
+        if !text.trim_start_matches('\u{feff}').trim_start().to_ascii_uppercase().starts_with("BEGIN:VCALENDAR") {
+            return Err(IcsError::Syntax("it does not begin with BEGIN:VCALENDAR".to_owned()));
+        }
+        let unfolded = icalendar::parser::unfold(text);
+        let calendar = icalendar::parser::read_calendar(&unfolded)
+            .map_err(|error| IcsError::Syntax(error.lines().next().unwrap_or_default().to_owned()))?;
+        let events =
+            calendar.components.iter().filter(|component| component.name.as_str().eq_ignore_ascii_case("VEVENT"));
+        Ok(Self { zones: Zones::of(&calendar.components), events: events.map(properties).collect() })
+    }
+}
+
+fn properties(component: &Component<'_>) -> Properties {
+    let mut properties = Properties::new();
+    for property in &component.properties {
+        let tzid = property.params.iter().find(|param| param.key.as_str().eq_ignore_ascii_case("TZID"));
+        let tzid = tzid.and_then(|param| param.val.as_ref()).map(|zone| zone.as_str().trim_matches('"').to_owned());
+        let name = property.name.as_str().to_ascii_uppercase();
+        properties.entry(name).or_default().push((property.val.as_str().to_owned(), tzid));
+    }
+    properties
 }
 
 fn first<'a>(properties: &'a Properties, name: &str) -> Option<&'a (String, Option<String>)> {
     properties.get(name).and_then(|values| values.first())
 }
 
-fn time(properties: &Properties, name: &'static str, number: usize) -> Result<Option<When>, IcsError> {
-    let Some((value, zone)) = first(properties, name) else { return Ok(None) };
-    let invalid = || IcsError::Invalid { number, property: name, value: value.clone() };
-    if value.len() == 8 {
-        return Date::strptime("%Y%m%d", value).map(|date| Some(When::On(date))).map_err(|_| invalid());
+impl File {
+    fn time(&self, number: usize, properties: &Properties, name: &'static str) -> Result<Option<When>, IcsError> {
+        match first(properties, name) {
+            Some((value, zone)) => self.when(number, name, value, zone.as_deref()).map(Some),
+            None => Ok(None),
+        }
     }
-    let (local, utc) = match value.strip_suffix('Z') {
-        Some(local) => (local, true),
-        None => (value.as_str(), false),
-    };
-    let local = DateTime::strptime("%Y%m%dT%H%M%S", local).map_err(|_| invalid())?;
-    let zone = match zone {
-        Some(zone) if !utc => TimeZone::get(zone).map_err(|_| {
-            let value = format!("{value} in the zone {zone}");
-            IcsError::Invalid { number, property: name, value }
-        })?,
-        Some(_) | None => TimeZone::UTC, // floating times are taken for UTC
-    };
-    let time = zone.to_ambiguous_timestamp(local).compatible().map_err(|_| invalid())?;
-    Ok(Some(When::At(time)))
+
+    fn when(&self, number: usize, property: &'static str, value: &str, zone: Option<&str>) -> Result<When, IcsError> {
+        let invalid = || IcsError::Invalid { number, property, value: value.to_owned() };
+        if value.len() == 8 {
+            return Date::strptime("%Y%m%d", value).map(When::On).map_err(|_| invalid());
+        }
+        let wall = DateTime::strptime("%Y%m%dT%H%M%S", value.trim_end_matches('Z')).map_err(|_| invalid())?;
+        let zone = self.zone(number, property, value, zone)?;
+        zone.to_ambiguous_timestamp(wall).compatible().map(When::At).map_err(|_| invalid())
+    }
+
+    /// The zone of a time. Floating times are taken for UTC.
+    fn zone(
+        &self,
+        number: usize,
+        property: &'static str,
+        value: &str,
+        name: Option<&str>,
+    ) -> Result<TimeZone, IcsError> {
+        let Some(name) = name.filter(|_| !value.ends_with('Z')) else { return Ok(TimeZone::UTC) };
+        let value = format!("{value} in the zone {name}");
+        self.zones.find(name).ok_or(IcsError::Invalid { number, property, value })
+    }
 }
 
-fn end(properties: &Properties, start: When, number: usize) -> Result<When, IcsError> {
-    if let Some(end) = time(properties, "DTEND", number)? {
+fn end(file: &File, number: usize, properties: &Properties, start: When) -> Result<When, IcsError> {
+    if let Some(end) = file.time(number, properties, "DTEND")? {
         return Ok(end);
     }
     if let Some((value, _)) = first(properties, "DURATION") {
@@ -152,25 +180,27 @@ fn end(properties: &Properties, start: When, number: usize) -> Result<When, IcsE
     })
 }
 
-/// The occurrences of a series that touch the range.
+/// The occurrences of a series that touch the range. They are counted on the clock on the wall, and only then placed in the
+/// zone: a weekly meeting at nine stays at nine.
 fn occurrences(
-    properties: &Properties,
-    start: When,
-    end: When,
-    (from, to): (Timestamp, Timestamp),
+    file: &File,
     number: usize,
+    properties: &Properties,
+    (start, end): (When, When),
+    (from, to): (Timestamp, Timestamp),
 ) -> Result<Vec<(When, When)>, IcsError> {
+    let zone = match first(properties, "DTSTART") {
+        Some((value, zone)) => file.zone(number, "DTSTART", value, zone.as_deref())?,
+        None => TimeZone::UTC,
+    };
     let mut rules = Vec::new();
     for name in ["DTSTART", "RRULE", "RDATE", "EXDATE"] {
-        for (value, zone) in properties.get(name).into_iter().flatten() {
-            let zone = zone.as_ref().map(|zone| format!(";TZID={zone}")).unwrap_or_default();
-            // The rule's crate knows no dates: a day is its midnight in UTC.
+        for (value, tzid) in properties.get(name).into_iter().flatten() {
             let value = match name {
-                "RRULE" => until_in_utc(value, properties, number)?,
-                _ if zone.is_empty() => in_utc(&dates_as_times(value)),
-                _ => dates_as_times(value),
+                "RRULE" => until_on_the_wall(file, number, value, &zone)?,
+                _ => on_the_wall(file, number, name, value, tzid.as_deref(), &zone)?,
             };
-            rules.push(format!("{name}{zone}:{value}"));
+            rules.push(format!("{name}:{value}"));
         }
     }
     let invalid = |value: String| IcsError::Invalid { number, property: "RRULE", value };
@@ -184,7 +214,9 @@ fn occurrences(
     };
     let mut found = Vec::new();
     for occurrence in all.by_ref().take(MOST_OCCURRENCES) {
-        let Ok(at) = Timestamp::from_second(occurrence.timestamp()) else { continue };
+        let Ok(wall) = Timestamp::from_second(occurrence.timestamp()) else { continue };
+        let wall = TimeZone::UTC.to_datetime(wall);
+        let Ok(at) = zone.to_ambiguous_timestamp(wall).compatible() else { continue };
         if at > to {
             return Ok(found);
         }
@@ -195,8 +227,8 @@ fn occurrences(
         found.push(match start {
             When::At(_) => (When::At(at), When::At(until)),
             When::On(_) => {
-                let day = |time: Timestamp| When::On(time.to_zoned(TimeZone::UTC).date());
-                (day(at), day(until))
+                let day = wall.date();
+                (When::On(day), When::On(day.checked_add(length).unwrap_or(day)))
             }
         });
     }
@@ -206,34 +238,42 @@ fn occurrences(
     }
 }
 
-/// A rule whose end is in UTC, as the rule's crate wants it: it may be a day, which is meant to its end, or a local time.
-fn until_in_utc(rule: &str, properties: &Properties, number: usize) -> Result<String, IcsError> {
-    let zone = first(properties, "DTSTART").and_then(|(_, zone)| zone.clone());
+/// Times in a list as the clock on the wall shows them in `zone`, in the form of times in UTC, since the rule's crate is to
+/// take them as they are. A day is its midnight.
+fn on_the_wall(
+    file: &File,
+    number: usize,
+    property: &'static str,
+    list: &str,
+    tzid: Option<&str>,
+    zone: &TimeZone,
+) -> Result<String, IcsError> {
+    let mut times = Vec::new();
+    for value in list.split(',') {
+        let wall = match file.when(number, property, value, tzid)? {
+            When::At(time) => zone.to_datetime(time),
+            When::On(date) => date.at(0, 0, 0, 0),
+        };
+        times.push(wall.strftime("%Y%m%dT%H%M%SZ").to_string());
+    }
+    Ok(times.join(","))
+}
+
+/// A rule whose end is on the wall, too. It may be a day, which is meant to its end, or a time in UTC.
+fn until_on_the_wall(file: &File, number: usize, rule: &str, zone: &TimeZone) -> Result<String, IcsError> {
     let mut parts = Vec::new();
     for part in rule.split(';') {
-        let until =
-            part.split_once('=').filter(|(name, value)| name.eq_ignore_ascii_case("UNTIL") && !value.ends_with('Z'));
-        let Some((_, until)) = until else {
-            parts.push(part.to_owned());
-            continue;
-        };
-        let local = if until.len() == 8 { format!("{until}T235959") } else { until.to_owned() };
-        let until = Properties::from([("UNTIL".to_owned(), vec![(local, zone.clone())])]);
-        let Some(When::At(time)) = time(&until, "UNTIL", number)? else { continue };
-        parts.push(format!("UNTIL={}", time.strftime("%Y%m%dT%H%M%SZ")));
+        let until = part.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("UNTIL"));
+        parts.push(match until {
+            None => part.to_owned(),
+            Some((_, until)) if until.len() == 8 => format!("UNTIL={until}T235959Z"),
+            Some((_, until)) if until.ends_with('Z') => {
+                format!("UNTIL={}", on_the_wall(file, number, "RRULE", until, None, zone)?)
+            }
+            Some((_, until)) => format!("UNTIL={until}Z"),
+        });
     }
     Ok(parts.join(";"))
-}
-
-/// Floating times are taken for UTC.
-fn in_utc(value: &str) -> String {
-    let parts = value.split(',').map(|part| if part.ends_with('Z') { part.to_owned() } else { format!("{part}Z") });
-    parts.collect::<Vec<_>>().join(",")
-}
-
-fn dates_as_times(value: &str) -> String {
-    let parts = value.split(',').map(|part| if part.len() == 8 { format!("{part}T000000Z") } else { part.to_owned() });
-    parts.collect::<Vec<_>>().join(",")
 }
 
 /// Id of one occurrence: the same each time the file is read.

@@ -47,6 +47,31 @@ async fn a_weekly_series_keeps_its_local_time_over_the_change_of_clocks() {
     assert_eq!(only_starts(&spring).await, expected);
 }
 
+/// A zone as Outlook writes it, and one that a file makes up.
+const ZONES: &str = "BEGIN:VTIMEZONE\nTZID:W. Europe Standard Time\n\
+    BEGIN:STANDARD\nDTSTART:16010101T030000\nTZOFFSETFROM:+0200\nTZOFFSETTO:+0100\n\
+    RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10\nEND:STANDARD\n\
+    BEGIN:DAYLIGHT\nDTSTART:16010101T020000\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0200\n\
+    RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3\nEND:DAYLIGHT\nEND:VTIMEZONE\n\
+    BEGIN:VTIMEZONE\nTZID:Here\nBEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:-0330\nTZOFFSETTO:-0330\n\
+    END:STANDARD\nEND:VTIMEZONE\n";
+
+#[tokio::test]
+async fn zones_are_those_that_the_file_defines_or_that_their_names_end_in() {
+    let weekly = |zone: &str| {
+        calendar(&format!(
+            "{ZONES}BEGIN:VEVENT\nUID:a\nSUMMARY:Stand-up\nDTSTART;TZID=\"{zone}\":20261016T090000\nDURATION:PT30M\n\
+             RRULE:FREQ=WEEKLY;COUNT=3\nEXDATE:20261023T070000Z\nEND:VEVENT"
+        ))
+    };
+    let berlin = ["2026-10-16T07:00:00Z", "2026-10-30T08:00:00Z"];
+    for zone in ["Europe/Berlin", "W. Europe Standard Time", "/example.org/20260101_1/Europe/Berlin"] {
+        assert_eq!(only_starts(&weekly(zone)).await, berlin, "{zone}");
+    }
+    let here = ["2026-10-16T12:30:00Z", "2026-10-23T12:30:00Z", "2026-10-30T12:30:00Z"];
+    assert_eq!(only_starts(&weekly("Here")).await, here);
+}
+
 #[tokio::test]
 async fn excluded_dates_are_left_out_and_added_ones_come_in() {
     let file = series(
