@@ -3,10 +3,12 @@
 
 mod support;
 
+mod bursts;
 mod channels;
 mod deletion;
 mod describe;
 mod marks;
 mod replicas;
+mod signatures;
 mod store;
 mod sync;

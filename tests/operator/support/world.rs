@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use cronofy_operator::api::{CalendarSubscription, CronofyApplication};
-use cronofy_sim::{AccountDraft, Options, Settings, Simulator};
+use cronofy_sim::{AccountDraft, Channel, Options, Settings, Simulator};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use testenv::{ControlPlane, Scope, TestNamespace, eventually};
+use testenv::{AuditLog, ControlPlane, Scope, TestNamespace, eventually};
 
 use super::operator::{Operator, OperatorOptions, PATIENCE};
 
@@ -31,15 +32,16 @@ pub struct World {
     next_kubeconfig: AtomicU32,
 }
 
+/// The chart's rights, by where they hold.
 #[derive(Deserialize)]
-struct Rights {
-    objects: Vec<PolicyRule>,
-    namespaces: Vec<PolicyRule>,
-    lease: Vec<PolicyRule>,
+pub struct Rights {
+    pub objects: Vec<PolicyRule>,
+    pub namespaces: Vec<PolicyRule>,
+    pub lease: Vec<PolicyRule>,
 }
 
 /// The chart's rights: the tests run with these and no others.
-fn rights() -> Rights {
+pub fn rights() -> Rights {
     serde_saphyr::from_str(include_str!("../../../charts/cronofy-operator/files/rbac.yaml")).unwrap()
 }
 
@@ -139,9 +141,10 @@ impl World {
     }
 
     pub async fn secret_in(&self, namespace: &str, name: &str, values: &[(&str, &str)]) {
-        let values: BTreeMap<_, _> = values.iter().copied().collect();
-        let secret =
-            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": values });
+        // Not `stringData`: what stood there before and is absent now would stay.
+        let value = |text: &str| ByteString(text.as_bytes().to_vec());
+        let values: BTreeMap<_, _> = values.iter().map(|(key, text)| (key, value(text))).collect();
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "data": values });
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret)).await.unwrap();
     }
@@ -251,6 +254,26 @@ impl World {
         condition(&self.until(name, reason, is).await, "Ready").2
     }
 
+    /// The channel that a subscription has at Cronofy.
+    pub async fn channel(&self, namespace: &str, name: &str, account: &str) -> Channel {
+        let api: Api<CalendarSubscription> = Api::namespaced(self.client.clone(), namespace);
+        let id = api.get(name).await.unwrap().status.unwrap().channel.unwrap().id.unwrap();
+        self.sim.open_channels(account).into_iter().find(|channel| channel.id == id).expect("the channel is open")
+    }
+
+    /// Requests to the API server so far: a point in the audit log to count from.
+    pub fn requests_so_far(&self) -> usize {
+        self.plane.audit().unwrap().len()
+    }
+
+    /// The operator's writes to statuses of subscriptions in this world's namespace since then, refused ones too.
+    pub fn status_writes(&self, since: usize) -> AuditLog {
+        let log = self.plane.audit().unwrap().since(since).service_account(self.ns(), &self.service_account);
+        log.namespace(self.ns()).filter(|entry| {
+            entry.resource == "calendarsubscriptions" && entry.subresource == "status" && entry.verb == "patch"
+        })
+    }
+
     /// The `ConfigMap` that a subscription's events are in.
     pub async fn output(&self, name: &str) -> Option<ConfigMap> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.ns());
@@ -279,6 +302,22 @@ impl World {
                 let status = self.subscriptions().get(name).await.map(|subscription| json!(subscription.status));
                 panic!("{error}; the events were last {:#?}, the status {status:#?}", self.events(name).await)
             }
+        }
+    }
+
+    /// Waits until the titles of the events in an output anywhere are these, in any order.
+    pub async fn titles_in(&self, namespace: &str, output: &str, titles: &[&str]) {
+        let mut wanted: Vec<&str> = titles.to_vec();
+        wanted.sort_unstable();
+        let text = format!("titles in {namespace}/{output}: {wanted:?}");
+        let found = eventually(&text, PATIENCE, || async {
+            let events = self.events_in(namespace, output).await;
+            let mut found: Vec<&str> = events.iter().filter_map(|event| event["summary"].as_str()).collect();
+            found.sort_unstable();
+            (found == wanted).then_some(())
+        });
+        if let Err(error) = found.await {
+            panic!("{error}; the events were last {:#?}", self.events_in(namespace, output).await);
         }
     }
 
