@@ -7,6 +7,7 @@ mod bursts;
 mod channels;
 mod deletion;
 mod describe;
+mod filters;
 mod isolation;
 mod marks;
 mod replicas;
