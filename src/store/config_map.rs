@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use calendar_sync::{Output, Snapshot, Stored};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::core::params::GetParams;
 use kube::core::request;
 use kube::{Client, Resource};
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::call::{Call, CallError};
 use super::content::{self, Content, Damage, LARGEST_EVENTS};
-use super::target::Ownership;
+use super::target::{OUTPUTS, Ownership, SUBSCRIPTION_UID};
 use super::version::{self, Version};
 use super::{CALL_LIMIT, Committed, EventStore, Head, StoreError, Target};
 
@@ -97,6 +98,13 @@ impl EventStore for ConfigMapStore {
             }
         }
         Err(StoreError::HeadMoved)
+    }
+
+    async fn erase_others(&self, target: &Target) -> Result<(), StoreError> {
+        for other in self.others(target).await? {
+            self.erase(&other).await?;
+        }
+        Ok(())
     }
 
     async fn release(&self, target: &Target) -> Result<(), StoreError> {
@@ -187,6 +195,22 @@ impl ConfigMapStore {
         Ok(())
     }
 
+    /// What the labels show as outputs of the target's subscription, the target aside.
+    async fn others(&self, target: &Target) -> Result<Vec<Target>, StoreError> {
+        let selector = format!("{OUTPUTS},{SUBSCRIPTION_UID}={}", target.owner().uid);
+        let request = requests(target).list_metadata(&ListParams::default().labels(&selector));
+        let found: Found = match self.send("list", target, 0, request).await {
+            Ok(found) => found,
+            Err(CallError::NotFound) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let names = found.items.into_iter().flatten().filter_map(|item| item.metadata.name);
+        let others = names
+            .filter(|name| name != target.name())
+            .map(|name| Target::new(target.namespace(), name, target.owner().clone()));
+        Ok(others.filter_map(Result::ok).collect()) // each has a name that Kubernetes has taken
+    }
+
     async fn get(&self, target: &Target) -> Result<Option<ConfigMap>, StoreError> {
         let request = requests(target).get(target.name(), &GetParams::default());
         match self.send("get", target, 0, request).await {
@@ -230,6 +254,18 @@ impl ConfigMapStore {
         let call = Call { verb, resource: "configmaps", kind: KIND, namespace, bytes, limit: LARGEST_EVENTS };
         call.send(&self.client, request, self.time_limit).await
     }
+}
+
+/// A list of objects, as far as it is of interest.
+#[derive(Deserialize)]
+struct Found {
+    /// Null where there are none (measured on 1.37).
+    items: Option<Vec<Item>>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: ObjectMeta,
 }
 
 /// What the object holds, if nobody has touched it.

@@ -3,7 +3,7 @@
 //! - [`Target`]: whose output, and where.
 //! - [`EventStore::head`] reads what is there and tells it from what somebody else made of it.
 //! - [`EventStore::commit`] replaces it by a [`Snapshot`] in one atomic step, on condition that it is still what `head` saw.
-//! - [`EventStore::erase`] and [`EventStore::release`] end it.
+//! - [`EventStore::erase`] and [`EventStore::release`] end it; [`EventStore::erase_others`] ends what stands under another name.
 //!
 //! Events, cursor and the account of the window stand in one object. So a crash at any point leaves a cursor and events
 //! that belong together, and a writer that has been overtaken is refused as a whole.
@@ -78,6 +78,13 @@ pub trait EventStore {
     /// # Errors
     /// [`StoreError::HeadMoved`] if it keeps changing meanwhile, [`StoreError::BeingDeleted`] if somebody holds it.
     fn erase(&self, target: &Target) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes what is stored for the target's subscription under any other name: it had another one before, and a writer may
+    /// have ended between two steps, or may not have known yet. What the labels do not show as this subscription's stays.
+    ///
+    /// # Errors
+    /// As [`erase`](Self::erase).
+    fn erase_others(&self, target: &Target) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lets what is stored outlive its subscription, whatever its owner reference says: for `deletionPolicy: Retain`, before
     /// the subscription goes. What is absent, or not this subscription's, needs nothing.
@@ -173,6 +180,12 @@ impl EventStore for Store {
     async fn erase(&self, target: &Target) -> Result<(), StoreError> {
         match self {
             Self::ConfigMap(store) => store.erase(target).await,
+        }
+    }
+
+    async fn erase_others(&self, target: &Target) -> Result<(), StoreError> {
+        match self {
+            Self::ConfigMap(store) => store.erase_others(target).await,
         }
     }
 

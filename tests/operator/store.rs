@@ -290,6 +290,38 @@ async fn an_output_that_somebody_is_deleting_is_emptied_all_the_same() {
 }
 
 #[tokio::test]
+async fn outputs_of_the_subscription_under_other_names_go_and_nothing_else_does() {
+    let cluster = Cluster::with_verbs(&["get", "list", "create", "update", "delete"]).await;
+    let (store, namespace) = (&cluster.store, cluster.namespace.name());
+    let target = |name: &str, uid: &str| {
+        Target::new(namespace, name, Owner { name: "primary".to_owned(), uid: uid.to_owned() }).unwrap()
+    };
+    store.erase_others(&cluster.target()).await.expect("none are found");
+    let own = cluster.target().owner().uid.clone();
+    for (name, uid) in [(NAME, own.as_str()), ("former", &own), ("older", &own), ("neighbour", "another")] {
+        store.commit(&target(name, uid), None, &snapshot([event("a", "x")])).await.unwrap();
+    }
+    // Labelled like one, but controlled by somebody else; and nobody's.
+    let controller = json!([{ "apiVersion": "example.org/v1", "kind": "Other", "name": "other", "uid": "other",
+        "controller": true }]);
+    store.commit(&target("taken", &own), None, &snapshot([])).await.unwrap();
+    let taken = Patch::Merge(json!({ "metadata": { "ownerReferences": controller } }));
+    cluster.config_maps().patch("taken", &PatchParams::default(), &taken).await.unwrap();
+    let theirs = ConfigMap {
+        metadata: ObjectMeta { name: Some("theirs".to_owned()), ..ObjectMeta::default() },
+        ..ConfigMap::default()
+    };
+    cluster.config_maps().create(&PostParams::default(), &theirs).await.unwrap();
+
+    store.erase_others(&cluster.target()).await.unwrap();
+    let left = cluster.config_maps().list(&ListParams::default()).await.unwrap().items;
+    let mut left: Vec<String> = left.into_iter().filter_map(|map| map.metadata.name).collect();
+    left.sort();
+    assert_eq!(left, ["neighbour", NAME, "taken", "theirs"]);
+    store.erase_others(&cluster.target()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_released_output_outlives_its_subscription() {
     let cluster = Cluster::new().await;
     let target = cluster.target();

@@ -89,7 +89,8 @@ async fn remove_output(context: &Context, object: &CalendarSubscription, retain:
     let Ok(target) = execute::target(object) else { return Ok(()) }; // such a name was never written to
     let store = ConfigMapStore::new(context.client.clone());
     let done = if retain { store.release(&target).await } else { store.erase(&target).await };
-    done.map_err(Error::Store)
+    done.map_err(Error::Store)?;
+    store.erase_others(&target).await.map_err(Error::Store)
 }
 
 /// Puts the finalizer on. Gives the object with it.

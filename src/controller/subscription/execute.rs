@@ -64,6 +64,8 @@ struct Pass {
     page: Option<PageUrl>,
     purpose: Option<Purpose>,
     skipped: usize,
+    /// The status does not speak of this spec and this output yet: there may be an output of another name.
+    unsettled: bool,
 }
 
 impl<'a> Driver<'a> {
@@ -92,7 +94,10 @@ impl<'a> Driver<'a> {
         let before = self.object.status.clone().unwrap_or_default();
         let token = self.context.accounts.cached(&self.grant);
         let observed = Observed::new(status::record(&before), status::mark(&before), memory, token.is_some());
-        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0 };
+        let output = observed.record.output.as_ref().map(|output| output.name.as_str());
+        let unsettled =
+            before.observed_generation != self.object.metadata.generation || output != Some(self.target.name());
+        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0, unsettled };
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
             let outcome = match &step {
@@ -142,10 +147,15 @@ impl<'a> Driver<'a> {
     async fn perform(&self, pass: &mut Pass, step: &Step) -> Outcome {
         let lane = Self::lane(&pass.observed, None);
         match step {
-            Step::Load => self.load(pass).await,
+            Step::Load => {
+                let loaded = self.load(pass).await;
+                let present = pass.head.as_ref().is_some_and(|head| head.output.is_some());
+                // Where there is none yet, a former one stays until the first commit.
+                if pass.unsettled && present { self.without_others(loaded).await } else { loaded }
+            }
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
             Step::Erase => match self.store.erase(&self.target).await {
-                Ok(()) => Outcome::Erased,
+                Ok(()) => self.without_others(Outcome::Erased).await,
                 Err(error) => Outcome::Failed(error.failure()),
             },
             Step::RefreshToken => self.refresh_token(pass).await,
@@ -256,6 +266,7 @@ impl<'a> Driver<'a> {
 
     async fn commit(&self, pass: &mut Pass, snapshot: &Snapshot) -> Outcome {
         let Some(head) = &pass.head else { return Outcome::HeadMoved };
+        let full = pass.observed.record.last_full_sync != Some(snapshot.last_full_sync);
         match self.store.commit(&self.target, head.version.as_ref(), snapshot).await {
             Ok(Committed { output, changed, written, version }) => {
                 self.context.remember(&self.desired.uid, |remembered| {
@@ -270,23 +281,21 @@ impl<'a> Driver<'a> {
                     self.context.metrics.notification_to_stored(elapsed.unsigned_abs());
                 }
                 pass.head = Some(Head { version: Some(version), ..Head::default() });
-                if let Err(error) = self.remove_former_output(&pass.observed, &output.name).await {
-                    return Outcome::Failed(error.failure());
-                }
-                Outcome::Committed { output, changed }
+                let committed = Outcome::Committed { output, changed };
+                // Another name means that nothing stood there, so that everything was read.
+                if full { self.without_others(committed).await } else { committed }
             }
             Err(StoreError::HeadMoved) => Outcome::HeadMoved,
             Err(error) => Outcome::Failed(error.failure()),
         }
     }
 
-    /// The output has another name now: the one before is not kept current any more, so it must not stay.
-    async fn remove_former_output(&self, observed: &Observed, name: &str) -> Result<(), StoreError> {
-        let former = observed.record.output.as_ref().map(|output| output.name.clone()).filter(|former| former != name);
-        let Some(former) = former else { return Ok(()) };
-        match Target::new(self.target.namespace(), former, self.target.owner().clone()) {
-            Ok(former) => self.store.erase(&former).await,
-            Err(InvalidName) => Ok(()), // such a name was never written to
+    /// What came of a step, once no output of the subscription stands under another name: a former one is not kept current any
+    /// more, and what the owner had erased must be nowhere.
+    async fn without_others(&self, outcome: Outcome) -> Outcome {
+        match self.store.erase_others(&self.target).await {
+            Ok(()) => outcome,
+            Err(error) => Outcome::Failed(error.failure()),
         }
     }
 
