@@ -60,6 +60,8 @@ pub struct Remembered {
     pub found: Option<Dereferenced>,
     /// Version of the Secrets that its credentials came from.
     pub credentials: Option<String>,
+    /// Fingerprint of what people asked for when it was looked at last: spec, annotation, application.
+    pub asked: Option<String>,
     /// Looks in a row at something that only a person can mend.
     pub looks: u32,
     /// Version of the output as we wrote it last: our own write must not wake us.

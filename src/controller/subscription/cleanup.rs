@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::execute::{self, Driver};
-use super::{Error, dereference, rest, validate};
+use super::{Error, asked, dereference, rest, validate};
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::events::Note;
@@ -54,10 +54,12 @@ pub async fn delete(
         .is_some_and(|channel| channel.id.is_some() || channel.next.is_some());
     let mut leaked = had_channel && (abandon_channel || !reachable);
     let mut removed = false;
+    let asked = asked(&object, found.as_ref().map(|found| found.application.as_ref()));
     if let Some(found) = found.filter(|_| reachable) {
         let desired = validate::farewell(&object, context.options.callback_base.as_deref(), deletion);
         if let Ok(driver) = Driver::new(context, api, &found, &desired, object.clone()) {
-            let (step, observed) = driver.run(context.remembered(&uid).memory).await?;
+            let (step, observed) = driver.run(&context.remembered(&uid), &asked).await?;
+            context.remember(&uid, |remembered| remembered.asked = Some(asked));
             if step != Step::Finish {
                 return Ok(rest(context, &uid, &step, observed.memory));
             }

@@ -5,7 +5,7 @@ use std::convert::identity;
 use std::sync::Arc;
 use std::time::Instant;
 
-use calendar_sync::{Desired, EventsRequest, Memory, Observed, Outcome, Purpose, Record, Snapshot, Step, Stored};
+use calendar_sync::{Desired, EventsRequest, Observed, Outcome, Purpose, Record, Snapshot, Step, Stored};
 use cronofy::secrecy::SecretString;
 use cronofy::{Answer, Endpoint, NewChannel, PageUrl};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use super::{Error, status, transitions, translate};
 use crate::api::{CalendarSubscription, DeletionPolicy};
 use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
-use crate::controller::context::Context;
+use crate::controller::context::{Context, Remembered};
 use crate::controller::failure;
 use crate::metrics::{self, ChannelOperation, SkipReason, StoreType, StoredPart};
 use crate::store::{Committed, EventStore as _, Head, InvalidName, Owner, Store, StoreError, Target};
@@ -90,10 +90,18 @@ impl<'a> Driver<'a> {
     }
 
     /// Performs steps until the engine rests. Gives the step it rests at, and what is known then.
-    pub async fn run(mut self, memory: Memory) -> Result<(Step, Observed), Error> {
+    ///
+    /// Where people `asked` for something else than at the last time, that is their answer to a failure: it is tried at once,
+    /// whatever wait the failure set.
+    pub async fn run(mut self, remembered: &Remembered, asked: &str) -> Result<(Step, Observed), Error> {
         let before = self.object.status.clone().unwrap_or_default();
         let token = self.context.accounts.cached(&self.grant);
-        let observed = Observed::new(status::record(&before), status::mark(&before), memory, token.is_some());
+        let mut record = status::record(&before);
+        let answered = remembered.asked.as_ref().is_some_and(|before| before != asked);
+        if answered && let Some(failures) = &mut record.failures {
+            failures.next_retry = failures.next_retry.map(|retry| retry.min(Timestamp::now()));
+        }
+        let observed = Observed::new(record, status::mark(&before), remembered.memory.clone(), token.is_some());
         let output = observed.record.output.as_ref().map(|output| output.name.as_str());
         let unsettled =
             before.observed_generation != self.object.metadata.generation || output != Some(self.target.name());

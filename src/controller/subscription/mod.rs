@@ -30,7 +30,7 @@ use self::status::WriteError;
 use self::verdict::Verdict;
 use super::context::Context;
 use super::secrets;
-use crate::api::{CalendarSubscription, FINALIZER, REQUESTED_AT};
+use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, FINALIZER, REQUESTED_AT};
 use crate::kubernetes::{self, CallError};
 use crate::store::StoreError;
 
@@ -141,12 +141,8 @@ async fn keep(
             Err(error) => return refuse(context, api, object, &unreadable(&error)).await,
         },
     };
-    let inputs = calendar_sync::fingerprint(&(
-        object.metadata.generation,
-        object.annotations().get(REQUESTED_AT),
-        found.application.metadata.generation,
-        &credentials,
-    ));
+    let asked = asked(&object, Some(&found.application));
+    let inputs = calendar_sync::fingerprint(&(&asked, &credentials));
     let desired = match validate::validate(&object, context.options.callback_base.as_deref(), inputs) {
         Ok(desired) => desired,
         Err(invalid) => return refuse(context, api, object, &invalid.into()).await,
@@ -159,8 +155,16 @@ async fn keep(
         Ok(driver) => driver,
         Err(refusal) => return refuse(context, api, object, &refusal).await,
     };
-    let (step, observed) = driver.run(remembered.memory).await?;
+    let (step, observed) = driver.run(&remembered, &asked).await?;
+    context.remember(&uid, |remembered| remembered.asked = Some(asked));
     Ok(rest(context, &uid, &step, observed.memory))
+}
+
+/// Fingerprint of what people ask for.
+fn asked(object: &CalendarSubscription, application: Option<&CronofyApplication>) -> String {
+    let annotations = [REQUESTED_AT, ABANDON_CHANNEL].map(|key| object.annotations().get(key));
+    let application = application.map(|application| application.metadata.generation);
+    calendar_sync::fingerprint(&(object.metadata.generation, annotations, application))
 }
 
 /// When to look again at a subscription whose engine rests.
