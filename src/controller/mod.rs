@@ -35,6 +35,7 @@ use self::subscription::Error;
 use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
 use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
+use crate::store;
 use crate::webhook::routes::Routes;
 
 /// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
@@ -134,7 +135,8 @@ async fn subscriptions(
     let referring = referring(&context, store.clone());
     Controller::for_stream(due, store)
         .with_config(controller::Config::default().concurrency(context.options.concurrency).debounce(DEBOUNCE))
-        .owns_stream(outputs)
+        // Not by the owner reference alone: a retained output has none, and somebody may have removed it.
+        .watches_stream(outputs, |output| belonging_to(&output))
         .reconcile_on(referring)
         .reconcile_all_on(elected(context.leading.clone()))
         .graceful_shutdown_on(stopped(stop))
@@ -166,6 +168,12 @@ async fn applications(
         )
         .for_each(noted_result("application"))
         .await;
+}
+
+/// The subscription that an output belongs to.
+fn belonging_to(output: &watches::Output) -> Option<ObjectRef<GuardedSubscription>> {
+    let found = store::subscription_of(&output.metadata)?;
+    Some(ObjectRef::new(&found.name).within(found.namespace.as_deref()?))
 }
 
 /// Subscriptions of applications that changed. Who lags behind looks at all of them.

@@ -7,6 +7,7 @@ mod bursts;
 mod channels;
 mod deletion;
 mod describe;
+mod drift;
 mod filters;
 mod isolation;
 mod marks;
