@@ -13,7 +13,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 use testenv::{ControlPlane, Options, Scope, eventually};
 
-/// An API server that lets nobody hold back the deletion of an owner whose finalizers he may not set, as OpenShift's do.
+/// An API server that lets nobody hold back the deletion of an owner whose finalizers he may not set, as some distributions do.
 async fn strict_server() -> &'static ControlPlane {
     let arguments = vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()];
     let plane = ControlPlane::start(Options { apiserver_arguments: arguments, ..Options::default() }).await.unwrap();

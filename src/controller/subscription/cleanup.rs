@@ -58,7 +58,7 @@ pub async fn delete(
     if let Some(found) = found.filter(|_| reachable) {
         let desired = validate::farewell(&object, context.options.callback_base.as_deref(), deletion);
         if let Ok(driver) = Driver::new(context, api, &found, &desired, object.clone()) {
-            let (step, observed) = driver.run(&context.remembered(&uid), &asked).await?;
+            let (step, observed) = Box::pin(driver.run(&context.remembered(&uid), &asked)).await?;
             context.remember(&uid, |remembered| remembered.asked = Some(asked));
             if step != Step::Finish {
                 return Ok(rest(context, &uid, &step, observed.memory));

@@ -155,7 +155,7 @@ async fn keep(
         Ok(driver) => driver,
         Err(refusal) => return refuse(context, api, object, &refusal).await,
     };
-    let (step, observed) = driver.run(&remembered, &asked).await?;
+    let (step, observed) = Box::pin(driver.run(&remembered, &asked)).await?;
     context.remember(&uid, |remembered| remembered.asked = Some(asked));
     Ok(rest(context, &uid, &step, observed.memory))
 }
