@@ -5,8 +5,7 @@ use futures::stream::{self, StreamExt as _};
 use crate::support::hook::{self, post_signed};
 use crate::support::switch::Switch;
 use crate::support::world::CLIENT_SECRET;
-use crate::support::{Operator, PATIENCE, World, event};
-use cronofy_operator::api::CalendarSubscription;
+use crate::support::{Operator, PATIENCE, World, event, pending};
 use cronofy_sim::{Channel, Endpoint};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -17,15 +16,9 @@ const BURST: usize = 1_000;
 /// Of which so many are on their way at a time.
 const AT_A_TIME: usize = 250;
 
-fn pending(subscription: &CalendarSubscription) -> bool {
-    let mark = subscription.status.as_ref().and_then(|status| status.notification.as_ref());
-    mark.is_some_and(|mark| !mark.types.is_empty())
-}
-
+/// Waits until the subscription rests; gives its channel.
 async fn at_rest(world: &World) -> Channel {
-    world.ready("all").await;
-    world.sim.settle().await;
-    world.until("all", "has acted on every notification", |subscription| !pending(subscription)).await;
+    world.at_rest("all").await;
     world.channel(world.ns(), "all", &world.account).await
 }
 

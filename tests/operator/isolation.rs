@@ -3,7 +3,7 @@
 
 use crate::support::hook::{self, post};
 use crate::support::world::{CLIENT_ID, CLIENT_SECRET};
-use crate::support::{Operator, PATIENCE, World, condition, event};
+use crate::support::{Operator, PATIENCE, World, condition, event, pending};
 use cronofy_operator::api::CalendarSubscription;
 use cronofy_sim::{AccountDraft, Channel, sign};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -174,8 +174,7 @@ async fn what_was_signed_for_one_subscription_is_refused_at_the_path_of_every_ot
     let captured: Vec<String> = captured.collect();
     for tenant in tenants {
         let at_rest = |subscription: &CalendarSubscription| {
-            let mark = subscription.status.as_ref().and_then(|status| status.notification.as_ref());
-            mark.is_none_or(|mark| mark.types.is_empty()) && condition(subscription, "Ready").0 == "True"
+            !pending(subscription) && condition(subscription, "Ready").0 == "True"
         };
         world.until_in(&tenant.namespace, tenant.name, "has acted on it", at_rest).await;
     }

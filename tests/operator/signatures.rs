@@ -12,22 +12,14 @@ use testenv::eventually;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+/// Long enough for a receiver to look at the Secret again, and too short for what it remembers to run out by itself.
+const LOOKS_AGAIN: Duration = Duration::from_secs(30);
+
 /// A subscription at rest, with nothing pending, and its channel.
 async fn at_rest(world: &World) -> Channel {
     world.subscribe("all", json!({})).await;
-    world.ready("all").await;
-    world.sim.settle().await;
-    nothing_pending(world).await;
+    world.at_rest("all").await;
     world.channel(world.ns(), "all", &world.account).await
-}
-
-async fn nothing_pending(world: &World) {
-    world
-        .until("all", "has acted on every notification", |subscription| {
-            let status = subscription.status.as_ref();
-            status.and_then(|status| status.notification.as_ref()).is_none_or(|mark| mark.types.is_empty())
-        })
-        .await;
 }
 
 /// Reads of the application's Secret since then, whoever of the operator's parts made them.
@@ -133,7 +125,7 @@ async fn an_exchanged_secret_is_accepted_after_one_look_and_the_retired_one_refu
     // The old one is retired.
     world.sim.rotate_secrets(CLIENT_ID, &[new]);
     world.secret("app", &[("client_id", CLIENT_ID), ("client_secret", new)]).await;
-    eventually("the retired secret is refused", PATIENCE, || async {
+    eventually("the retired secret is refused", LOOKS_AGAIN, || async {
         assert_eq!(deliver(new).await, 204, "the one in force is accepted throughout");
         // A signature that fits nothing makes the receiver look again; without one it looks within a minute.
         assert_eq!(deliver("forged").await, 401);
@@ -153,7 +145,7 @@ async fn an_exchanged_secret_is_accepted_after_one_look_and_the_retired_one_refu
 
 /// Waits until a delivery is answered with 204: a receiver that has just looked at the Secret looks again some seconds later.
 async fn accepted(world: &World, deliver: impl AsyncFn() -> u16) {
-    let delivered = eventually("the new secret is accepted", PATIENCE, || async {
+    let delivered = eventually("the new secret is accepted", LOOKS_AGAIN, || async {
         let status = deliver().await;
         assert!(matches!(status, 204 | 401), "{status}");
         (status == 204).then_some(())

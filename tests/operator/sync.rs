@@ -2,7 +2,7 @@
 
 use crate::support::hook::{self, post_signed};
 use crate::support::world::CLIENT_SECRET;
-use crate::support::{PATIENCE, World, condition, event, observed, on};
+use crate::support::{PATIENCE, World, condition, event, observed, on, pending};
 use cronofy_operator::api::CalendarSubscription;
 use cronofy_sim::{Endpoint, RequestRecord};
 use jiff::{SignedDuration, Timestamp};
@@ -10,20 +10,6 @@ use serde_json::json;
 use testenv::eventually;
 
 const REQUESTED_AT: &str = "cronofy-operator.dev/requestedAt";
-
-fn pending(subscription: &CalendarSubscription) -> bool {
-    let mark = subscription.status.as_ref().and_then(|status| status.notification.as_ref());
-    mark.is_some_and(|mark| !mark.types.is_empty())
-}
-
-/// Waits until a subscription is Ready and nothing is pending any more.
-async fn at_rest(world: &World, name: &str) -> CalendarSubscription {
-    world.sim.settle().await;
-    let rests = |subscription: &CalendarSubscription| {
-        condition(subscription, "Ready").0 == "True" && observed(subscription) && !pending(subscription)
-    };
-    world.until(name, "rests", rests).await
-}
 
 /// The reads of events so far, each with the time that it asks for changes since; `None` asks for everything.
 fn reads(world: &World) -> Vec<Option<Timestamp>> {
@@ -89,7 +75,7 @@ async fn an_annotation_asks_for_a_full_sync_and_the_status_echoes_it() {
     world.sim.put_event(&world.account, event("one", 1)).unwrap();
     let _operator = world.operator().await;
     world.subscribe("all", json!({})).await;
-    at_rest(&world, "all").await;
+    world.at_rest("all").await;
     unheard(&world, || {
         world.sim.put_event(&world.account, event("unheard", 2)).unwrap();
         world.sim.delete_event("one").unwrap();
@@ -104,7 +90,7 @@ async fn an_annotation_asks_for_a_full_sync_and_the_status_echoes_it() {
         };
         world.until("all", "has handled the request", handled).await;
         world.titles("all", &["unheard"]).await;
-        at_rest(&world, "all").await;
+        world.at_rest("all").await;
         assert_eq!(reads(&world), [None], "one read, of everything");
     }
 
@@ -114,7 +100,7 @@ async fn an_annotation_asks_for_a_full_sync_and_the_status_echoes_it() {
     world.annotate("all", REQUESTED_AT, "second").await;
     world.sim.put_event(&world.account, event("heard", 3)).unwrap();
     world.titles("all", &["unheard", "heard"]).await;
-    at_rest(&world, "all").await;
+    world.at_rest("all").await;
     assert!(reads(&world).iter().all(Option::is_some), "{:?}", reads(&world));
 }
 
@@ -124,7 +110,7 @@ async fn while_suspended_nothing_is_read_and_then_it_goes_on_from_where_it_was()
     let _operator = world.operator().await;
     world.sim.put_event(&world.account, event("before", 1)).unwrap();
     world.subscribe("all", json!({})).await;
-    at_rest(&world, "all").await;
+    world.at_rest("all").await;
     let channel = world.channel(world.ns(), "all", &world.account).await;
 
     world.subscribe("all", json!({ "suspend": true })).await;
@@ -157,7 +143,7 @@ async fn while_suspended_nothing_is_read_and_then_it_goes_on_from_where_it_was()
     world.subscriptions().patch("all", &kube::api::PatchParams::default(), &merge).await.unwrap();
     world.subscribe("all", json!({ "suspend": false })).await;
     world.titles("all", &["meanwhile"]).await;
-    at_rest(&world, "all").await;
+    world.at_rest("all").await;
     assert_eq!(reads(&world), [Some(since)], "one read, from the earliest time that was told");
     let open = world.sim.open_channels(&world.account);
     assert_eq!(open.iter().map(|open| &open.id).collect::<Vec<_>>(), [&channel.id], "the channel has stayed");
@@ -171,7 +157,7 @@ async fn with_another_name_for_the_output_the_former_one_goes() {
     for policy in ["Delete", "Retain"] {
         let name = policy.to_lowercase();
         world.subscribe(&name, json!({ "deletionPolicy": policy })).await;
-        at_rest(&world, &name).await;
+        world.at_rest(&name).await;
         world.titles(&name, &["one"]).await;
         let (former, now) = (format!("{name}-events"), format!("{name}-calendar"));
         world.subscribe(&name, json!({ "deletionPolicy": policy, "store": { "name": now } })).await;
@@ -186,7 +172,7 @@ async fn with_another_name_for_the_output_the_former_one_goes() {
             output.is_some_and(|output| output.name == now)
         };
         world.until(&name, "names its output", named).await;
-        at_rest(&world, &name).await;
+        world.at_rest(&name).await;
     }
     world.sim.put_event(&world.account, event("two", 1)).unwrap();
     for name in ["delete-calendar", "retain-calendar"] {
@@ -213,7 +199,7 @@ async fn a_spec_that_is_edited_during_a_read_wins() {
     hold.release();
 
     world.titles_in(world.ns(), "final", &["team one", "team two"]).await;
-    at_rest(&world, "all").await;
+    world.at_rest("all").await;
     let events = world.events_in(world.ns(), "final").await;
     assert!(events.iter().all(|event| event.get("updated").is_none()), "Titles, the default: {events:#?}");
     eventually("only the last output is left", PATIENCE, || async {

@@ -9,4 +9,4 @@ pub mod world;
 
 pub use operator::{Operator, PATIENCE};
 pub use times::{event, on};
-pub use world::{World, condition, observed};
+pub use world::{World, condition, observed, pending};

@@ -245,6 +245,15 @@ impl World {
         self.until(name, "is Ready", |subscription| condition(subscription, "Ready").0 == "True").await
     }
 
+    /// Waits until it is Ready for the present spec, all is delivered, and nothing of it is pending any more.
+    pub async fn at_rest(&self, name: &str) -> CalendarSubscription {
+        self.sim.settle().await;
+        let rests = |subscription: &CalendarSubscription| {
+            condition(subscription, "Ready").0 == "True" && observed(subscription) && !pending(subscription)
+        };
+        self.until(name, "rests", rests).await
+    }
+
     /// Waits until Ready is False with this reason; gives the message.
     pub async fn refused(&self, name: &str, reason: &str) -> String {
         let is = |subscription: &CalendarSubscription| {
@@ -351,4 +360,15 @@ pub fn condition(subscription: &CalendarSubscription, kind: &str) -> (String, St
     found.map_or_else(Default::default, |condition| {
         (condition.status.clone(), condition.reason.clone(), condition.message.clone())
     })
+}
+
+/// Notifications are noted that have not been acted on.
+pub fn pending(subscription: &CalendarSubscription) -> bool {
+    let mark = subscription.status.as_ref().and_then(|status| status.notification.as_ref());
+    mark.is_some_and(|mark| !mark.types.is_empty())
+}
+
+/// The generation that the conditions describe is the present one.
+pub fn observed(subscription: &CalendarSubscription) -> bool {
+    subscription.status.as_ref().and_then(|status| status.observed_generation) == subscription.metadata.generation
 }
