@@ -19,7 +19,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use calendar_sync::{
-    Deletion, Desired, LONGEST_DELETION, Mark, NotificationType, Record, RemoteChannel, Snapshot, Step, Why, channel,
+    Deletion, Desired, EventsRequest, LONGEST_DELETION, Mark, NotificationType, Record, RemoteChannel, Snapshot, Step,
+    Why, channel,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -58,10 +59,8 @@ pub struct Audit {
     /// When the latest read began that is stored, and the latest of everything.
     read: u64,
     read_in_full: u64,
-    /// The same on Cronofy's clock.
-    full_read_time: Timestamp,
-    /// The latest range that was read and stored.
-    range: Option<calendar_sync::DateRange>,
+    /// The latest request whose answer is stored.
+    latest: Option<EventsRequest>,
     /// When a channel was created last, and by which driver.
     created: (u64, usize),
     /// Channels that were created by a driver which had been overtaken by another. Nobody may know of them: nothing but a
@@ -273,10 +272,9 @@ impl World {
 
     fn judge_commit(&mut self, desired: &Desired, read: &Read, snapshot: &Snapshot) {
         self.audit.read = self.audit.read.max(read.began);
-        self.audit.range = Some(read.request.range);
+        self.audit.latest = Some(read.request.clone());
         if read.request.modified_since.is_none() {
             self.audit.read_in_full = self.audit.read_in_full.max(read.began);
-            self.audit.full_read_time = self.cronofy.clock(self.now);
         }
         goal::assert_cursor_passes_nothing(self, desired, read, snapshot);
     }
