@@ -156,7 +156,7 @@ fn run(options: RunOptions) -> Result<(), String> {
                 _ = interrupt.recv() => {}
             }
         };
-        crate::run::run(options, stop).await.map_err(|error| {
+        Box::pin(crate::run::run(options, stop)).await.map_err(|error| {
             tracing::error!(error = %error, "the operator ends");
             error.to_string()
         })

@@ -16,7 +16,7 @@ use crate::api::{CalendarSubscription, CronofyApplication, NamespacesFrom};
 use crate::cli::{InvalidOptions, RunOptions};
 use crate::controller::context::{ApplicationKey, Context, Settings};
 use crate::controller::events::Events;
-use crate::controller::leader::{Leader, LeaseLost, LeaseOptions};
+use crate::controller::leader::{Leader, Leads, LeaseLost, LeaseOptions};
 use crate::controller::watches::Scope;
 use crate::controller::{self, RECONCILE_LIMIT};
 use crate::kubernetes;
@@ -108,7 +108,11 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let routes = Routes::new(&options.callback_base().unwrap_or_default());
     let marker = Marker::new(client.clone(), metrics.clone(), MarkLimits::default());
 
-    let webhook_listener = listen("webhook-listen", options.webhook_listen).await?;
+    // Without an address that Cronofy could be told, nobody is to call.
+    let webhook_listener = match options.webhook_base_url {
+        Some(_) => Some(listen("webhook-listen", options.webhook_listen).await?),
+        None => None,
+    };
     leader_ready.ready(true);
     let receiver = Receiver {
         routes: routes.clone(),
@@ -118,20 +122,27 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         metrics: metrics.clone(),
     };
     let limits = Limits { connections: usize::from(options.webhook_connections.get()), ..Limits::WEBHOOK };
-    let webhook = listener::serve(
-        webhook_listener,
-        receive::router(receiver),
-        limits,
-        metrics.webhook_connections(),
-        told(stopped.clone()),
-    );
+    let (connections, stop_webhook) = (metrics.webhook_connections(), told(stopped.clone()));
+    let webhook = async {
+        match webhook_listener {
+            Some(socket) => {
+                listener::serve(socket, receive::router(receiver), limits, connections, stop_webhook).await;
+            }
+            None => stop_webhook.await,
+        }
+    };
 
     let scopes = scopes(&options);
     let controllers = async {
         let server = installed(&client, &scopes, &kinds).await;
         controller::run(context.clone(), &server, &scopes, &routes, &caches, stopped.clone()).await;
     };
-    let lease = leader.hold(|leads| metrics.leader(leads));
+    let lease = leader.hold(|leads| {
+        if leads == Leads::Successor {
+            context.budgets.take_over();
+        }
+        metrics.leader(leads != Leads::No);
+    });
     warn_about(&options);
 
     let mut admin = std::pin::pin!(admin);
@@ -219,7 +230,9 @@ fn warn_about(options: &RunOptions) {
             tracing::warn!("--allow-http-callback: deliveries can be read on their way, use it for tests only");
         }
         Some(_) => {}
-        None => tracing::warn!("no --webhook-base-url: subscriptions in mode Push cannot work"),
+        None => {
+            tracing::warn!("no --webhook-base-url: there is no webhook, and subscriptions in mode Push cannot work");
+        }
     }
     if options.allow_custom_endpoints {
         tracing::warn!("--allow-custom-endpoints: who may write a CronofyApplication chooses where requests go");

@@ -114,6 +114,9 @@ pub struct ChannelStatus {
     /// When the channel was last seen in Cronofy's list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_check_time: Option<Time>,
+    /// Since when changes come that Cronofy did not announce; absent while push works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect_time: Option<Time>,
     /// When the channel is to be replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
@@ -146,6 +149,10 @@ pub struct NotificationStatus {
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<String>,
+    /// The newest channel that one of the pending notifications came through, by its `generation`.
+    #[schemars(range(min = 0))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
 }
 
 /// How far the copy is.
@@ -162,12 +169,29 @@ pub struct SyncStatus {
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swept_through: Option<String>,
+    /// Events that a full read did not show, so many at once that they are kept until a second read agrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_deletions: Option<HeldDeletions>,
     /// When the stored events were erased because the account's owner asked Cronofy for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_time: Option<Time>,
     /// What comes next and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextWork>,
+}
+
+/// Deletions that are held back.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldDeletions {
+    /// How many events were missing.
+    #[schemars(range(min = 0))]
+    pub missing: i64,
+    /// Of how many.
+    #[schemars(range(min = 0))]
+    pub of: i64,
+    /// When they were missing first.
+    pub time: Time,
 }
 
 /// What comes next and when.

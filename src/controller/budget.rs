@@ -2,6 +2,7 @@
 //! within each, the accounts in turn decide whose it is.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -160,6 +161,15 @@ impl Budget {
         Self { state: Mutex::new(state), handed_over: Notify::new() }
     }
 
+    /// A budget that somebody else spent from until now, as evenly as it may be spent in the long run.
+    fn taken_over(limits: Limits) -> Self {
+        let (budget, now) = (Self::new(limits), Instant::now());
+        let spacing = MINUTE / limits.per_minute.max(1);
+        let sent = (1..=limits.per_minute).rev().filter_map(|place| now.checked_sub(spacing * place));
+        budget.state().sent.extend(sent);
+        budget
+    }
+
     /// Changes the limits; requests that went before still count.
     pub fn set_limits(&self, limits: Limits) {
         self.state().limits = limits;
@@ -236,23 +246,35 @@ impl Drop for Watching<'_> {
 
 /// The budgets of all applications.
 #[derive(Debug, Default)]
-pub struct Budgets(Mutex<HashMap<ApplicationKey, Arc<Budget>>>);
+pub struct Budgets {
+    all: Mutex<HashMap<ApplicationKey, Arc<Budget>>>,
+    taken_over: AtomicBool,
+}
 
 impl Budgets {
     /// The budget of an application, with these limits.
     #[must_use]
     pub fn of(&self, application: &ApplicationKey, limits: Limits) -> Arc<Budget> {
-        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets.entry(application.clone()).or_insert_with(|| Arc::new(Budget::new(limits)));
+        let mut budgets = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = budgets.entry(application.clone()).or_insert_with(|| {
+            let taken_over = self.taken_over.load(Ordering::Relaxed);
+            Arc::new(if taken_over { Budget::taken_over(limits) } else { Budget::new(limits) })
+        });
         if budget.state().limits != limits {
             budget.set_limits(limits);
         }
         budget.clone()
     }
 
+    /// Another replica has spent from the budgets until now: without its memory, two leaders in a minute could spend twice what
+    /// is allowed.
+    pub fn take_over(&self) {
+        self.taken_over.store(true, Ordering::Relaxed);
+    }
+
     /// Forgets an application that is gone.
     pub fn forget(&self, application: &ApplicationKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(application);
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(application);
     }
 }
 
@@ -307,6 +329,27 @@ mod tests {
         let given_up = tokio::time::timeout(Duration::from_millis(10), budget.acquire(Lane::New, "b")).await;
         assert!(given_up.is_err());
         assert!(budget.acquire(Lane::Sweep, "c").await <= SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_was_taken_over_is_spent_evenly_until_a_minute_has_passed() {
+        tokio::time::advance(MINUTE).await;
+        let budgets = Budgets::default();
+        budgets.take_over();
+        let application = ApplicationKey { namespace: "rooms".to_owned(), name: "app".to_owned() };
+        let budget = budgets.of(&application, LIMITS);
+        let start = Instant::now();
+        let mut sent = Vec::new();
+        for _ in 0..30 {
+            budget.acquire(Lane::New, "a").await;
+            sent.push(start.elapsed());
+        }
+        let within = |from: Duration, span: Duration| {
+            u32::try_from(sent.iter().filter(|sent| **sent >= from && **sent < from + span).count()).unwrap()
+        };
+        assert!(sent[0] <= MINUTE / LIMITS.per_minute, "nobody waits for longer than one request's time");
+        assert!(within(Duration::ZERO, MINUTE / 2) <= LIMITS.per_minute / 2 + 1);
+        assert!(within(Duration::ZERO, MINUTE) <= LIMITS.per_minute);
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,8 +39,8 @@ struct Fleet {
     channels: HashMap<ChannelState, usize>,
     /// When the copies at both ends were last proven current.
     proven: Option<(Timestamp, Timestamp)>,
-    /// How long the full sync that is longest due has been due.
-    lag: Duration,
+    /// How long the regular work of each kind that is longest due has been due.
+    lag: HashMap<SweepKind, Duration>,
 }
 
 impl Fleet {
@@ -60,8 +60,10 @@ impl Fleet {
             self.proven = Some((oldest.min(proven), newest.max(proven)));
         }
         let next = status.sync.as_ref().and_then(|sync| sync.next.as_ref());
-        if let Some(next) = next.filter(|next| next.what == Why::FullSync.as_str()) {
-            self.lag = self.lag.max(Duration::try_from(now.duration_since(next.time.0)).unwrap_or_default());
+        if let Some((kind, next)) = next.and_then(|next| Some((kind(&next.what)?, next))) {
+            let lag = Duration::try_from(now.duration_since(next.time.0)).unwrap_or_default();
+            let longest = self.lag.entry(kind).or_default();
+            *longest = lag.max(*longest);
         }
     }
 
@@ -80,11 +82,26 @@ impl Fleet {
         let (oldest, newest) = self.proven.unwrap_or((now, now));
         metrics.freshness(FleetBound::Oldest, oldest);
         metrics.freshness(FleetBound::Newest, newest);
-        metrics.sweep_lag(SweepKind::FullSync, self.lag);
-        if self.lag.is_zero() {
-            metrics.sweep_heartbeat(SweepKind::FullSync, now);
+        for &kind in SweepKind::ALL {
+            let lag = self.lag.get(&kind).copied().unwrap_or_default();
+            metrics.sweep_lag(kind, lag);
+            if lag.is_zero() {
+                metrics.sweep_heartbeat(kind, now);
+            }
         }
     }
+}
+
+/// The kind of regular work that a status names as what comes next.
+fn kind(what: &str) -> Option<SweepKind> {
+    let kinds = [
+        (Why::FullSync, SweepKind::FullSync),
+        (Why::HorizonSweep, SweepKind::HorizonSweep),
+        (Why::ChannelCheck, SweepKind::ChannelCheck),
+        (Why::Poll, SweepKind::Poll),
+        (Why::FallbackPoll, SweepKind::Poll),
+    ];
+    kinds.into_iter().find(|(why, _)| why.as_str() == what).map(|(_, kind)| kind)
 }
 
 /// The state of the channel that a subscription is to have; `None` if it is to have none.
@@ -102,6 +119,9 @@ fn channel_state(
     Some(match (&channel.id, &channel.verified_time, &channel.created_time) {
         (None, _, _) if channel.next.is_some() => ChannelState::Pending,
         (None, _, _) => ChannelState::Missing,
+        _ if channel.suspect_time.as_ref().is_some_and(|since| now.duration_since(since.0) > VERIFICATION) => {
+            ChannelState::Suspect
+        }
         (Some(_), Some(_), _) => ChannelState::Verified,
         (Some(_), None, Some(created)) if now.duration_since(created.0) > VERIFICATION => ChannelState::Suspect,
         (Some(_), None, _) => ChannelState::Pending,
@@ -182,7 +202,7 @@ mod tests {
             fleet.proven,
             Some(("2026-11-18T00:00:00Z".parse().unwrap(), "2026-11-19T00:00:00Z".parse().unwrap()))
         );
-        assert_eq!(fleet.lag, Duration::from_secs(3600));
+        assert_eq!(fleet.lag.get(&SweepKind::FullSync), Some(&Duration::from_secs(3600)));
         assert_eq!(fleet.conditions.get(&(ConditionType::Ready, ConditionStatus::True)), Some(&2));
         assert_eq!(fleet.conditions.get(&(ConditionType::Ready, ConditionStatus::Unknown)), Some(&1));
     }

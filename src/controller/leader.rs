@@ -2,12 +2,21 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_controller::LeaderElection;
-use kube::Client;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::{Api, Client};
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::kubernetes;
 
 /// Name of the lease.
 pub const LEASE: &str = "cronofy-operator";
+
+/// A leader that was there so long ago has left nothing of its requests that would count.
+const RECENTLY: SignedDuration = SignedDuration::from_mins(1);
 
 /// How a lease is held.
 #[derive(Clone, Debug)]
@@ -27,9 +36,36 @@ pub struct LeaseOptions {
 #[error("the lease was lost: another replica acts now, or the Kubernetes API could not be reached in time")]
 pub struct LeaseLost;
 
+/// An election among replicas.
+struct Election {
+    lease: LeaderElection,
+    leases: Api<Lease>,
+    retry_period: Duration,
+}
+
+impl Election {
+    /// Whether somebody has held the lease in the last minute, as far as it tells.
+    async fn was_held(&self) -> bool {
+        let lease = kubernetes::call(self.leases.get_opt(LEASE)).await.ok().flatten();
+        let renewed = lease.and_then(|lease| lease.spec).and_then(|spec| spec.renew_time);
+        renewed.is_some_and(|MicroTime(renewed)| Timestamp::now().duration_since(renewed) < RECENTLY)
+    }
+}
+
+/// Whether this replica leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// Yes, and it follows nobody.
+    First,
+    /// Yes, in place of another one that led until a moment ago.
+    Successor,
+    /// No.
+    No,
+}
+
 /// This replica's part in the election.
 pub struct Leader {
-    election: Option<LeaderElection>,
+    election: Option<Election>,
     leading: watch::Sender<bool>,
 }
 
@@ -38,10 +74,12 @@ impl Leader {
     #[must_use]
     pub fn elected(client: Client, options: &LeaseOptions, instance: &str) -> Self {
         let identity = format!("{instance}-{:08x}", fastrand::u32(..));
-        let election = LeaderElection::new(client, &options.namespace, LEASE, &identity)
+        let leases = Api::namespaced(client.clone(), &options.namespace);
+        let lease = LeaderElection::new(client, &options.namespace, LEASE, &identity)
             .with_lease_duration(options.duration)
             .with_renew_deadline(options.renew_deadline)
             .with_retry_period(options.retry_period);
+        let election = Election { lease, leases, retry_period: options.retry_period };
         Self { election: Some(election), leading: watch::Sender::new(false) }
     }
 
@@ -61,20 +99,25 @@ impl Leader {
     ///
     /// # Errors
     /// When it is lost. The process should end then.
-    pub async fn hold(&self, told: impl Fn(bool)) -> Result<std::convert::Infallible, LeaseLost> {
-        let lead = async {
+    pub async fn hold(&self, told: impl Fn(Leads)) -> Result<std::convert::Infallible, LeaseLost> {
+        let lead = async |leads| {
+            told(leads);
             self.leading.send_replace(true);
-            told(true);
             std::future::pending::<()>().await;
         };
         match &self.election {
             Some(election) => {
-                let _lost = election.with_lease(lead).await;
+                let (was_held, begun) = (election.was_held().await, Instant::now());
+                let elected = async {
+                    let waited = begun.elapsed() > election.retry_period;
+                    lead(if was_held || waited { Leads::Successor } else { Leads::First }).await;
+                };
+                let _lost = election.lease.with_lease(elected).await;
             }
-            None => lead.await,
+            None => lead(Leads::First).await,
         }
         self.leading.send_replace(false);
-        told(false);
+        told(Leads::No);
         Err(LeaseLost)
     }
 
@@ -82,7 +125,7 @@ impl Leader {
     pub async fn release(&self) {
         let led = self.leading.send_replace(false);
         if let Some(election) = self.election.as_ref().filter(|_| led) {
-            election.release().await;
+            election.lease.release().await;
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use calendar_sync::{Event, EventTime, Output, Snapshot, TimeZone};
+use calendar_sync::{Event, EventTime, Output, Snapshot, TimeZone, Visibility};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,8 @@ impl Content {
     /// The documents for a snapshot of the subscription with this uid.
     pub fn encode(snapshot: &Snapshot, subscription_uid: &str) -> Result<Self, StoreError> {
         // Destructured without `..`: what a snapshot gains has to be stored.
-        let Snapshot { cursor, fingerprint, last_full_sync, complete, swept_through, events: by_id } = snapshot;
+        let Snapshot { cursor, fingerprint, visibility, last_full_sync, complete, swept_through, events: by_id } =
+            snapshot;
         let events = events_json(by_id).map_err(|_| StoreError::Unencodable)?;
         let hash = sha256(&events);
         let mut index = Index {
@@ -95,6 +96,7 @@ impl Content {
             last_full_sync: *last_full_sync,
             complete: *complete,
             fingerprint: fingerprint.clone(),
+            visibility: *visibility,
             content_hash: hash.clone(),
             seal: String::new(),
         };
@@ -120,6 +122,7 @@ impl Content {
         let snapshot = Snapshot {
             cursor: known.cursor,
             fingerprint: known.fingerprint,
+            visibility: known.visibility,
             last_full_sync: known.last_full_sync,
             complete: known.complete,
             swept_through: known.swept_through,
@@ -164,6 +167,7 @@ struct Index {
     last_full_sync: Timestamp,
     complete: bool,
     fingerprint: String,
+    visibility: Visibility,
     content_hash: String,
     seal: String,
 }

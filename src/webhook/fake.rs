@@ -125,7 +125,7 @@ impl Fake {
         feed.observe(&kube::runtime::watcher::Event::InitDone);
         self.show(&routes, name);
         match routes.look_up(&calendar_sync::channel::token(name, 1)) {
-            Lookup::Found(route) => route,
+            Lookup::Found { route, .. } => route,
             other => panic!("{other:?}"),
         }
     }

@@ -20,6 +20,8 @@ pub struct Hint {
     pub changes_since: Option<Timestamp>,
     /// When it arrived.
     pub received: Timestamp,
+    /// The generation of the channel that it came through.
+    pub generation: i64,
 }
 
 /// What notifications together ask for that one write is to mark.
@@ -28,15 +30,17 @@ pub struct Pending {
     types: BTreeSet<NotificationType>,
     changes_since: Option<Timestamp>,
     received: Option<Timestamp>,
+    generation: Option<i64>,
 }
 
 impl Pending {
     /// Adds a notification.
     pub fn add(&mut self, hint: Hint) {
-        let Hint { kind, changes_since, received } = hint;
+        let Hint { kind, changes_since, received, generation } = hint;
         self.types.insert(kind);
         self.changes_since = earlier(self.changes_since, changes_since);
         self.received = earlier(self.received, Some(received));
+        self.generation = self.generation.max(Some(generation));
     }
 
     /// The mark that says this in addition to what `present` says.
@@ -46,16 +50,17 @@ impl Pending {
     #[must_use]
     pub fn onto(&self, present: Option<&NotificationStatus>) -> NotificationStatus {
         let idle = NotificationStatus::default();
-        let NotificationStatus { sequence, received_time, changes_since, types } = present.unwrap_or(&idle);
+        let NotificationStatus { sequence, received_time, changes_since, types, generation } = present.unwrap_or(&idle);
         let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
         // A mark without types is cleared: whatever else it said is done with.
-        let (received_time, changes_since) =
-            if types.is_empty() { (None, None) } else { (time(received_time), time(changes_since)) };
+        let (received_time, changes_since, generation) =
+            if types.is_empty() { (None, None, None) } else { (time(received_time), time(changes_since), *generation) };
         NotificationStatus {
             sequence: sequence.saturating_add(1),
             received_time: earlier(received_time, self.received).map(whole_seconds),
             changes_since: earlier(changes_since, self.changes_since).map(whole_seconds),
             types: self.types_with(types),
+            generation: self.generation.max(generation),
         }
     }
 
@@ -87,7 +92,7 @@ mod tests {
 
     fn hint(kind: NotificationType, since: Option<&str>, received: &str) -> Hint {
         let time = |text: &str| text.parse().unwrap();
-        Hint { kind, changes_since: since.map(time), received: time(received) }
+        Hint { kind, changes_since: since.map(time), received: time(received), generation: 1 }
     }
 
     fn marked(hints: &[Hint], present: &Value) -> Value {
@@ -133,8 +138,24 @@ mod tests {
                 json!({"sequence": 6, "receivedTime": "2026-11-20T08:00:02Z", "types": ["gdpr_requested", "room_painted"]}),
             ),
         ];
-        for (hints, present, expected) in table {
+        for (hints, present, mut expected) in table {
+            expected["generation"] = json!(1);
             assert_eq!(marked(&hints, &present), expected, "{present}");
+        }
+    }
+
+    #[test]
+    fn a_mark_names_the_newest_channel_that_anything_pending_came_through() {
+        let through =
+            |generation| Hint { generation, ..hint(NotificationType::Verification, None, "2026-11-20T08:00:00Z") };
+        for (hints, present, generation) in [
+            (vec![through(3), through(2)], json!({"sequence": 1}), 3),
+            (vec![through(2)], json!({"sequence": 1, "types": ["change"], "generation": 3}), 3),
+            (vec![through(3)], json!({"sequence": 1, "types": ["change"], "generation": 2}), 3),
+            (vec![through(2)], json!({"sequence": 1, "types": ["change"]}), 2),
+            (vec![through(2)], json!({"sequence": 1, "generation": 3}), 2),
+        ] {
+            assert_eq!(marked(&hints, &present)["generation"], generation, "{present}");
         }
     }
 
@@ -152,7 +173,7 @@ mod tests {
         let time = |range: std::ops::Range<i64>| range.prop_map(|ms| Timestamp::from_millisecond(ms).unwrap());
         let kind = prop::sample::select(NotificationType::ALL.to_vec());
         (kind, prop::option::of(time(-5_000..5_000_000)), time(0..5_000_000))
-            .prop_map(|(kind, changes_since, received)| Hint { kind, changes_since, received })
+            .prop_map(|(kind, changes_since, received)| Hint { kind, changes_since, received, generation: 1 })
     }
 
     fn any_mark() -> impl Strategy<Value = Option<NotificationStatus>> {

@@ -109,11 +109,11 @@ impl Webhook {
         let place = match self.receiver.routes.look_up(token) {
             Lookup::NotSynced => return Err(WebhookResult::NotSynced),
             Lookup::Unknown => None,
-            Lookup::Found(route) => self.secret_of(&route).map(|secret| (route, secret)),
+            Lookup::Found { route, generation } => self.secret_of(&route).map(|secret| (route, generation, secret)),
         };
         let body = read(&head.headers, body).await?;
         let header = signatures(&head.headers);
-        let Some((route, secret)) = place else {
+        let Some((route, generation, secret)) = place else {
             // The same work as for a path that is known: the time of the answer tells no more than its status.
             let _ = self.nobody.verify(&header, &body);
             return Err(WebhookResult::UnknownPath);
@@ -131,7 +131,7 @@ impl Webhook {
         }
         let Some(kind) = kind else { return Ok(WebhookResult::Ignored) };
 
-        let hint = Hint { kind, changes_since, received };
+        let hint = Hint { kind, changes_since, received, generation };
         let deadline = deadline.min(Instant::now() + MARK);
         match self.receiver.marker.mark(&route, hint, deadline).await {
             Ok(()) => Ok(WebhookResult::Marked),

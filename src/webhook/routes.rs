@@ -73,8 +73,10 @@ impl Route {
         version(self).zip(version(other)).is_some_and(|(own, other)| own > other)
     }
 
-    fn tokens(&self) -> impl Iterator<Item = Token> {
-        self.generations.iter().filter_map(|generation| token(&channel::token(&self.uid, *generation)))
+    /// The tokens that lead here, each with the generation of its channel.
+    fn tokens(&self) -> impl Iterator<Item = (Token, i64)> {
+        let token = |generation: &i64| Some((token(&channel::token(&self.uid, *generation))?, *generation));
+        self.generations.iter().filter_map(token)
     }
 }
 
@@ -85,8 +87,13 @@ pub enum Lookup {
     NotSynced,
     /// Nowhere.
     Unknown,
-    /// To this subscription.
-    Found(Arc<Route>),
+    /// To a subscription.
+    Found {
+        /// Which.
+        route: Arc<Route>,
+        /// The generation of the channel whose token it is.
+        generation: i64,
+    },
 }
 
 /// The table of tokens. Clones share the same table.
@@ -98,7 +105,7 @@ pub struct Routes {
 
 #[derive(Debug, Default)]
 struct Table {
-    tokens: HashMap<Token, Arc<Route>>,
+    tokens: HashMap<Token, (Arc<Route>, i64)>,
     subscriptions: HashMap<String, Arc<Route>>,
     feeds: usize,
     synced: usize,
@@ -147,7 +154,10 @@ impl Routes {
         if !table.synced() {
             return Lookup::NotSynced;
         }
-        token(text).and_then(|token| table.tokens.get(&token)).cloned().map_or(Lookup::Unknown, Lookup::Found)
+        match token(text).and_then(|token| table.tokens.get(&token)) {
+            Some((route, generation)) => Lookup::Found { route: Arc::clone(route), generation: *generation },
+            None => Lookup::Unknown,
+        }
     }
 
     /// The callback URL that ends in this token, as channels are made with it.
@@ -187,15 +197,15 @@ impl Table {
     fn put(&mut self, route: Route) {
         let route = Arc::new(route);
         self.remove(&route.uid);
-        for token in route.tokens() {
-            self.tokens.insert(token, Arc::clone(&route));
+        for (token, generation) in route.tokens() {
+            self.tokens.insert(token, (Arc::clone(&route), generation));
         }
         self.subscriptions.insert(route.uid.clone(), route);
     }
 
     fn remove(&mut self, uid: &str) {
         let Some(route) = self.subscriptions.remove(uid) else { return };
-        for token in route.tokens() {
+        for (token, _) in route.tokens() {
             self.tokens.remove(&token);
         }
     }
@@ -285,7 +295,10 @@ mod tests {
 
     fn found(routes: &Routes, uid: &str, generation: i64) -> Option<Arc<Route>> {
         match routes.look_up(&channel::token(uid, generation)) {
-            Lookup::Found(route) => Some(route),
+            Lookup::Found { route, generation: of } => {
+                assert_eq!(of, generation);
+                Some(route)
+            }
             Lookup::Unknown => None,
             Lookup::NotSynced => panic!("not synced"),
         }

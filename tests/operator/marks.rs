@@ -91,18 +91,18 @@ fn route(subscription: &CalendarSubscription) -> Arc<Route> {
     feed.observe(&Event::InitDone);
     routes.apply(&subscription);
     match routes.look_up(&channel::token(&subscription.uid().unwrap(), 1)) {
-        Lookup::Found(route) => route,
+        Lookup::Found { route, .. } => route,
         other => panic!("{other:?}"),
     }
 }
 
 fn change(second: i64) -> Hint {
     let time = |second| Timestamp::from_second(second).unwrap();
-    Hint { kind: NotificationType::Change, changes_since: Some(time(second)), received: time(10_000) }
+    Hint { kind: NotificationType::Change, changes_since: Some(time(second)), received: time(10_000), generation: 1 }
 }
 
 fn of(kind: NotificationType) -> Hint {
-    Hint { kind, changes_since: None, received: Timestamp::from_second(10_000).unwrap() }
+    Hint { kind, changes_since: None, received: Timestamp::from_second(10_000).unwrap(), generation: 1 }
 }
 
 fn patience() -> Instant {
@@ -121,6 +121,7 @@ async fn the_first_mark_is_set_beside_the_default_status() {
             "receivedTime": "1970-01-01T02:46:40Z",
             "changesSince": "1970-01-01T00:16:40Z",
             "types": ["change"],
+            "generation": 1,
         },
     });
     assert_eq!(cluster.status("maple").await, expected);

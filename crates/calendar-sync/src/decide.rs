@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    ChannelFilter, Desired, EventsRequest, MOST_CHANNELS, Mode, NotificationType, Observed, Purpose, Reason, Record,
-    RemoteChannel, Snapshot, Step, Stop, Stored, Why, channel, failure,
+    Account, Desired, EventsRequest, LONGEST_BACKOFF, Mode, NotificationType, Observed, Purpose, Reason, Record,
+    Snapshot, Step, Stop, Stored, Why, channel, guard, life, reading, schedule,
 };
 
 /// The longest callback URL that Cronofy is known to take (an older page of its documentation).
@@ -32,18 +32,27 @@ pub fn next(desired: &Desired, observed: &Observed, now: Timestamp) -> Step {
     if observed.unrecorded {
         return record(observed, |_| {});
     }
+    if let Some(step) = narrow(desired, observed, now) {
+        return step;
+    }
     if let Some(stop) = blocked(desired, observed) {
         return stop;
     }
     if desired.suspended {
         return Step::Wait { until: None, why: Why::Suspended };
     }
-    if let Some(wait) = waiting_for_retry(observed, now) {
+    if let Some(wait) = waiting_for_retry(observed, now).filter(|_| !observed.only_channel_failed()) {
         return wait;
     }
     match work(desired, observed, now) {
         Work::Step(step) => with_token(observed, step),
-        Work::Wait { until, why } if observed.record.failures.is_none() => Step::Wait { until: Some(until), why },
+        Work::Wait { until, why } if observed.record.failures.is_none() || channel_rests(desired, observed, now) => {
+            let retry = observed.record.failures.as_ref().and_then(|failures| failures.next_retry);
+            match retry {
+                Some(retry) if retry < until => Step::Wait { until: Some(retry), why: Why::Retry },
+                Some(_) | None => Step::Wait { until: Some(until), why },
+            }
+        }
         // Everything that failed has succeeded since.
         Work::Wait { .. } => record(observed, |record| record.failures = None),
     }
@@ -55,11 +64,12 @@ pub fn upcoming(desired: &Desired, observed: &Observed, now: Timestamp) -> Optio
     if desired.deletion.is_some() || desired.suspended || observed.record.erased.is_some() {
         return None;
     }
-    if let Some(failures) = &observed.record.failures {
+    if let Some(failures) = &observed.record.failures
+        && !failures.about_channel
+    {
         return failures.next_retry.map(|time| (Why::Retry, time));
     }
-    let last = observed.record.last_full_sync?;
-    Some(earliest(desired, observed, last, now))
+    earliest(desired, observed, observed.stored.snapshot()?, now)
 }
 
 enum Work {
@@ -70,20 +80,22 @@ enum Work {
 fn work(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
     if let Some(reading) = &observed.reading {
         return Work::Step(if reading.is_complete() {
-            let absence_deletes = observed.record.account.as_ref().is_none_or(crate::Account::complete);
-            Step::Commit(Box::new(reading.snapshot(desired, &observed.stored, absence_deletes, now)))
+            let absence = guard::judge(desired, observed, reading, now);
+            Step::Commit(Box::new(reading.snapshot(desired, &observed.stored, absence.deletes, now)))
         } else {
             Step::ReadEvents(EventsRequest { page: reading.next_page, ..reading.request.clone() })
         });
     }
-    if observed.stored == Stored::Unread {
-        return Work::Step(Step::Load);
-    }
     if account_check_due(desired, observed, now) {
         return Work::Step(Step::CheckAccount);
     }
-    if let Some(step) = channel_step(desired, observed, now) {
-        return Work::Step(step);
+    if !channel_rests(desired, observed, now) {
+        if let Some(step) = life::step(desired, observed, now) {
+            return Work::Step(step);
+        }
+        if observed.channels.is_none() && life::check_due(desired, observed, now) {
+            return Work::Step(Step::ListChannels);
+        }
     }
     read(desired, observed, now)
 }
@@ -103,22 +115,52 @@ pub(crate) fn record(observed: &Observed, change: impl FnOnce(&mut Record)) -> S
 /// The wait for the next try, if there is one to wait for.
 pub(crate) fn waiting_for_retry(observed: &Observed, now: Timestamp) -> Option<Step> {
     let retry = observed.record.failures.as_ref()?.next_retry?;
-    (retry > now).then_some(Step::Wait { until: Some(retry), why: Why::Retry })
+    // A try that lies further ahead than any wait was put there by a clock that was wrong.
+    let sound = retry <= after(now, LONGEST_BACKOFF + LONGEST_BACKOFF / 4);
+    (retry > now && sound).then_some(Step::Wait { until: Some(retry), why: Why::Retry })
+}
+
+/// What is stored is looked at first in each pass, and what is not allowed any more goes before anything else: also while
+/// nothing is read.
+fn narrow(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> {
+    match &observed.stored {
+        Stored::Unread => {
+            let failures = observed.record.failures.as_ref().filter(|failures| failures.last.reason.is_of_store());
+            let rests = failures.is_some()
+                && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed).is_some());
+            (!rests).then_some(Step::Load)
+        }
+        Stored::Present(snapshot) if snapshot.visibility > desired.visibility => {
+            Some(Step::Commit(Box::new(snapshot.narrowed(desired.visibility))))
+        }
+        Stored::Present(_) | Stored::Absent | Stored::Damaged => None,
+    }
 }
 
 fn blocked(desired: &Desired, observed: &Observed) -> Option<Step> {
-    if desired.mode == Mode::Poll {
-        return Some(Step::Stop(Stop::Failed(Reason::NotSupported)));
+    if desired.mode == Mode::Push {
+        let Some(base) = &desired.callback_base else {
+            return Some(Step::Stop(Stop::Failed(Reason::NoCallbackUrl)));
+        };
+        if channel::callback_url(base, &desired.uid, 1).len() > LONGEST_CALLBACK_URL {
+            return Some(Step::Stop(Stop::Failed(Reason::CallbackUrlTooLong)));
+        }
     }
-    let Some(base) = &desired.callback_base else {
-        return Some(Step::Stop(Stop::Failed(Reason::NoCallbackUrl)));
-    };
-    if channel::callback_url(base, &desired.uid, 1).len() > LONGEST_CALLBACK_URL {
-        return Some(Step::Stop(Stop::Failed(Reason::CallbackUrlTooLong)));
-    }
-    let failures = observed.record.failures.as_ref().filter(|failures| failures.next_retry.is_none())?;
-    (observed.memory.blocked_on.as_ref() == Some(&desired.inputs))
-        .then_some(Step::Stop(Stop::Failed(failures.last.reason)))
+    let failures =
+        observed.record.failures.as_ref().filter(|failures| waits_for_a_person(desired, observed, failures))?;
+    (!failures.about_channel).then_some(Step::Stop(Stop::Failed(failures.last.reason)))
+}
+
+fn waits_for_a_person(desired: &Desired, observed: &Observed, failures: &crate::Failures) -> bool {
+    failures.next_retry.is_none() && observed.memory.blocked_on.as_ref() == Some(&desired.inputs)
+}
+
+/// Whether the channel failed and is not to be tried yet. Events are read meanwhile.
+fn channel_rests(desired: &Desired, observed: &Observed, now: Timestamp) -> bool {
+    observed.record.failures.as_ref().is_some_and(|failures| {
+        failures.about_channel
+            && (waiting_for_retry(observed, now).is_some() || waits_for_a_person(desired, observed, failures))
+    })
 }
 
 fn account_check_due(desired: &Desired, observed: &Observed, now: Timestamp) -> bool {
@@ -130,62 +172,8 @@ fn account_check_due(desired: &Desired, observed: &Observed, now: Timestamp) -> 
     open(NotificationType::ProfileDisconnected)
         || open(NotificationType::ProfileInitialSyncCompleted)
         || (open(NotificationType::Change) && !account.connected())
-        || (!account.complete() && next_account_check(desired, observed, now) <= now)
-}
-
-fn next_account_check(desired: &Desired, observed: &Observed, now: Timestamp) -> Timestamp {
-    observed.memory.last_account_check.map_or(now, |last| after(last, desired.intervals.poll))
-}
-
-/// What the channel needs: none if it is as wanted.
-fn channel_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> {
-    let base = desired.callback_base.as_ref()?;
-    let filter = ChannelFilter::from(&desired.filter);
-    let configuration = channel::configuration(base, &filter);
-    let present = &observed.record.channel;
-
-    let as_wanted = present.id.is_some() && present.configuration.as_ref() == Some(&configuration);
-    let Some(generation) = present.next else {
-        // The intent is written down first, so that a crash after the create leaves a channel that we know to look for.
-        return (!as_wanted)
-            .then(|| record(observed, |record| record.channel.next = Some(present.generation.saturating_add(1))));
-    };
-    let Some(channels) = &observed.channels else { return Some(Step::ListChannels) };
-    if as_wanted && present.generation == generation {
-        let stray = channels.iter().find(|channel| {
-            present.id.as_ref() != Some(&channel.id)
-                && channel::generation_of(&channel.callback_url, &desired.uid, generation).is_some()
-        });
-        return Some(match stray {
-            Some(stray) => Step::CloseChannel { id: stray.id.clone() },
-            None => record(observed, |record| record.channel.next = None),
-        });
-    }
-    let callback_url = channel::callback_url(base, &desired.uid, generation);
-    let same = |channel: &&RemoteChannel| channel.callback_url == callback_url && channel.filter == filter;
-    Some(match channels.iter().filter(same).min_by_key(|channel| &channel.id) {
-        Some(found) => record(observed, |record| {
-            record.channel = observed.live_channel(found.id.clone(), generation, configuration, now);
-        }),
-        None => match leaked_in_full_account(desired, observed, channels, generation) {
-            Some(leaked) => Step::CloseChannel { id: leaked.id.clone() },
-            None => Step::CreateChannel { callback_url, filter },
-        },
-    })
-}
-
-/// A channel of ours that nobody knows any more, where it takes the place of the one that is wanted.
-fn leaked_in_full_account<'a>(
-    desired: &Desired,
-    observed: &Observed,
-    channels: &'a [RemoteChannel],
-    newest: i64,
-) -> Option<&'a RemoteChannel> {
-    let leaked = |channel: &&RemoteChannel| {
-        observed.record.channel.id.as_ref() != Some(&channel.id)
-            && channel::generation_of(&channel.callback_url, &desired.uid, newest).is_some()
-    };
-    channels.iter().filter(|_| channels.len() >= MOST_CHANNELS).find(leaked)
+        || (!account.complete() && schedule::account_check(desired, observed, now) <= now)
+        || guard::account_unsure(observed, now)
 }
 
 fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
@@ -203,8 +191,15 @@ fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
                 (Purpose::Full, None, spaced)
             } else if observed.mark_open() {
                 (Purpose::Delta, Some(since), spaced)
+            } else if observed.channels.is_some() && life::check_due(desired, observed, now) {
+                (Purpose::Check, Some(since), spaced)
+            } else if schedule::horizon_sweep(desired, observed, snapshot) <= now {
+                (Purpose::Sweep, None, spaced)
+            } else if schedule::poll(desired, observed, snapshot, now).is_some_and(|(_, due)| due <= now) {
+                (Purpose::Poll, Some(since), spaced)
             } else {
-                let (why, until) = earliest(desired, observed, snapshot.last_full_sync, now);
+                // There is always something to come: the next full sync.
+                let (why, until) = earliest(desired, observed, snapshot, now).unwrap_or((Why::FullSync, now));
                 return Work::Wait { until, why };
             }
         }
@@ -212,36 +207,53 @@ fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
     match not_before {
         // A clock that was set back must not hold reads up for longer than the spacing.
         Some(time) if time > now && time <= after(now, REPAIR_SPACING) => Work::Wait { until: time, why: Why::Delta },
-        Some(_) | None => Work::Step(Step::ReadEvents(EventsRequest {
-            range: desired.window.range(now, &desired.time_zone),
-            modified_since,
-            filter: desired.filter.clone(),
-            page: 0,
-            purpose,
-        })),
+        Some(_) | None => {
+            let swept_through = observed.stored.snapshot().map(|snapshot| snapshot.swept_through);
+            Work::Step(Step::ReadEvents(EventsRequest {
+                range: reading::range(desired, purpose, swept_through, observed.time_at_cronofy(now)),
+                modified_since,
+                filter: desired.filter.clone(),
+                page: 0,
+                purpose,
+            }))
+        }
     }
 }
 
 fn full_sync_due(desired: &Desired, observed: &Observed, snapshot: &Snapshot, now: Timestamp) -> bool {
-    let completed = !snapshot.complete && observed.record.account.as_ref().is_some_and(crate::Account::complete);
+    let account = observed.record.account.as_ref();
+    let completed = !snapshot.complete && observed.record.held.is_none() && account.is_some_and(Account::complete);
+    let there = observed.time_at_cronofy(now);
+    let (window, zone) = (desired.window, &desired.time_zone);
+    // Nothing of what was read is still to come, or more was read than there is: by a clock that was wrong.
+    let unsound = snapshot.swept_through <= window.near_edge(there, zone)
+        || snapshot.swept_through > window.horizon(there, zone, desired.intervals.horizon_sweep);
     completed
+        || unsound
         || snapshot.fingerprint != desired.content_fingerprint()
         || observed.asked(desired)
         || (observed.mark_open() && observed.mark.has(NotificationType::ProfileInitialSyncCompleted))
-        || full_sync_time(desired, snapshot.last_full_sync) <= now
+        || schedule::full_sync(desired, snapshot, now) <= now
+        || schedule::confirmation(observed).is_some_and(|due| due <= now)
 }
 
-/// When everything is to be read again: up to a tenth of the interval early, so that a fleet does not read all at once.
-fn full_sync_time(desired: &Desired, last: Timestamp) -> Timestamp {
-    let interval = desired.intervals.full_sync;
-    after(last, interval.saturating_sub(failure::spread(&(&desired.uid, "full sync"), interval / 10)))
-}
-
-fn earliest(desired: &Desired, observed: &Observed, last_full_sync: Timestamp, now: Timestamp) -> (Why, Timestamp) {
-    let full_sync = (Why::FullSync, full_sync_time(desired, last_full_sync));
-    let incomplete = observed.record.account.as_ref().is_some_and(|account| !account.complete());
-    let account_check = incomplete.then(|| (Why::AccountCheck, next_account_check(desired, observed, now)));
-    account_check.into_iter().chain([full_sync]).min_by_key(|(_, time)| *time).unwrap_or(full_sync)
+fn earliest(desired: &Desired, observed: &Observed, snapshot: &Snapshot, now: Timestamp) -> Option<(Why, Timestamp)> {
+    let rests = channel_rests(desired, observed, now);
+    let about_channel = |why| match why {
+        Why::ChannelCheck | Why::ChannelRenewal => true,
+        Why::FullSync
+        | Why::HorizonSweep
+        | Why::Verification
+        | Why::Poll
+        | Why::FallbackPoll
+        | Why::Confirmation
+        | Why::AccountCheck
+        | Why::Delta
+        | Why::Retry
+        | Why::Suspended => false,
+    };
+    let dues = schedule::work(desired, observed, snapshot, now);
+    dues.into_iter().filter(|(why, _)| !(rests && about_channel(*why))).min_by_key(|(_, due)| *due)
 }
 
 /// `time` plus `span`, at the end of time at the latest.

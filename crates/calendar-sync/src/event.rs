@@ -124,7 +124,7 @@ impl fmt::Debug for Person {
 }
 
 /// How much of an event is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Visibility {
     /// Times, and whether they are taken up.
     Busy,

@@ -153,6 +153,8 @@ pub struct Failures {
     pub time: Timestamp,
     /// When to try again; `None` waits for a person.
     pub next_retry: Option<Timestamp>,
+    /// Only the channel failed: events are read meanwhile.
+    pub about_channel: bool,
 }
 
 /// The longest wait between two tries.

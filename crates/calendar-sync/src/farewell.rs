@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::decide::{after, record, waiting_for_retry, with_token};
-use crate::{ChannelRecord, Deletion, Desired, Observed, Step, Stop, Stored, channel};
+use crate::{ChannelRecord, Deletion, Desired, Observed, Step, Stop, Stored, life};
 
 /// How long a deletion waits for the channel to be closed. After that the channel is left to Cronofy, which closes it by
 /// itself once its deliveries have failed for 24 hours.
@@ -20,7 +20,7 @@ pub(crate) fn delete(desired: &Desired, observed: &Observed, deletion: Deletion,
         if failed && let Some(wait) = waiting_for_retry(observed, now) {
             return wait;
         }
-        if let Some(step) = close_channels(desired, observed) {
+        if let Some(step) = life::close_all(desired, observed) {
             return with_token(observed, step);
         }
     }
@@ -47,7 +47,7 @@ pub(crate) fn erase(desired: &Desired, observed: &Observed, now: Timestamp) -> S
         return Step::Load;
     }
     if !observed.leaked
-        && let Some(step) = close_channels(desired, observed)
+        && let Some(step) = life::close_all(desired, observed)
     {
         return with_token(observed, step);
     }
@@ -66,21 +66,4 @@ pub(crate) fn erase(desired: &Desired, observed: &Observed, now: Timestamp) -> S
 fn remove_output(observed: &Observed, now: Timestamp) -> Step {
     let failed = observed.record.failures.as_ref().is_some_and(|failures| failures.last.reason.is_of_store());
     waiting_for_retry(observed, now).filter(|_| failed).unwrap_or(Step::Erase)
-}
-
-/// Closes what this subscription has at Cronofy; nothing left gives `None`.
-fn close_channels(desired: &Desired, observed: &Observed) -> Option<Step> {
-    let ChannelRecord { id, generation, next, .. } = &observed.record.channel;
-    if id.is_none() && next.is_none() {
-        return None;
-    }
-    let Some(channels) = &observed.channels else { return Some(Step::ListChannels) };
-    let newest = next.unwrap_or_default().max(*generation);
-    channels
-        .iter()
-        .find(|channel| {
-            Some(&channel.id) == id.as_ref()
-                || channel::generation_of(&channel.callback_url, &desired.uid, newest).is_some()
-        })
-        .map(|channel| Step::CloseChannel { id: channel.id.clone() })
 }

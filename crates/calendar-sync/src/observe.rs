@@ -1,12 +1,16 @@
 //! What an outcome changes in what is known.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::after;
 use crate::reading::{MOST_PAGES, Reading};
 use crate::{
-    Account, ChannelRecord, Desired, Failure, Failures, Mark, Memory, NotificationType, Observed, Outcome, Output,
-    Reason, Record, RemoteChannel, Retry, Step, Stored, channel, failure,
+    Account, ChannelRecord, Desired, Failure, Failures, Mark, Memory, Mode, NotificationType, Observed, Outcome,
+    Output, Purpose, Reason, Record, RemoteChannel, RemoteEvent, Retry, Step, Stored, channel, failure, guard,
+    schedule,
 };
 
 /// Channels an account may have (documented).
@@ -15,6 +19,21 @@ pub const MOST_CHANNELS: usize = 128;
 const MOST_RESTARTS: u32 = 3;
 /// How often a commit is computed anew because the store had changed, before it counts as failed.
 const MOST_MOVED_HEADS: u32 = 3;
+
+/// How long a channel that was just made may be missing in a listing.
+const LISTING_LAG: Duration = Duration::from_mins(10);
+/// How far the stored cursor may stay behind reads that show nothing.
+const IDLE_CURSOR: SignedDuration = SignedDuration::from_hours(1);
+/// A difference between clocks that nothing depends on.
+const CLOCK_TRIFLE: SignedDuration = SignedDuration::from_mins(1);
+
+/// A page of events, as it came.
+struct Page {
+    events: Vec<RemoteEvent>,
+    managed: BTreeSet<String>,
+    more: bool,
+    server_time: Option<Timestamp>,
+}
 
 impl Observed {
     /// What is known at the start of a pass.
@@ -40,25 +59,16 @@ impl Observed {
             Outcome::Channels(channels) => self.channels(channels, now),
             Outcome::ChannelCreated { id } => self.channel_created(desired, step, id, now),
             Outcome::ChannelClosed { id } => self.channel_closed(&id),
-            Outcome::Page { events, more, server_time } => {
-                let Step::ReadEvents(request) = step else { return };
-                let reading = match self.reading.take() {
-                    Some(reading) if request.page > 0 => reading,
-                    Some(_) | None => Reading::begin(desired, request.clone(), server_time, now),
-                };
-                let reading = self.reading.insert(reading);
-                reading.take(events, more);
-                if more && reading.next_page >= MOST_PAGES {
-                    self.failed(desired, endless_pages(), now);
-                }
+            Outcome::Page { events, managed, more, server_time } => {
+                self.page(desired, step, Page { events, managed, more, server_time }, now);
             }
-            Outcome::Committed { output, changed } => self.committed(step, output, changed, now),
+            Outcome::Committed { output, changed } => self.committed(desired, step, output, changed, now),
             Outcome::HeadMoved => {
                 self.reading = None;
                 self.stored = Stored::Unread;
                 self.moved_heads = self.moved_heads.saturating_add(1);
                 if self.moved_heads > MOST_MOVED_HEADS {
-                    self.failed(desired, moved_head(), now);
+                    self.failed(desired, moved_head(), false, now);
                 }
             }
             Outcome::Erased => self.erased(desired, now),
@@ -66,12 +76,27 @@ impl Observed {
             Outcome::Unauthorized => {
                 self.token = false;
                 if std::mem::take(&mut self.untried_token) {
-                    self.failed(desired, refused_token(), now);
+                    self.failed(desired, refused_token(), false, now);
                 }
             }
             Outcome::NotFound => self.not_found(desired, step, now),
             Outcome::Failed(failure) => self.step_failed(desired, step, failure, now),
         }
+    }
+
+    /// The time on Cronofy's clock.
+    pub(crate) fn time_at_cronofy(&self, now: Timestamp) -> Timestamp {
+        now.checked_add(self.memory.clock_difference).unwrap_or(now)
+    }
+
+    /// The time on our clock at which it is `time` at Cronofy.
+    pub(crate) fn time_here(&self, time: Timestamp) -> Timestamp {
+        time.checked_sub(self.memory.clock_difference).unwrap_or(time)
+    }
+
+    /// Whether nothing failed but the channel.
+    pub(crate) fn only_channel_failed(&self) -> bool {
+        self.record.failures.as_ref().is_some_and(|failures| failures.about_channel)
     }
 
     /// Whether the mark asks for something that is not done yet.
@@ -109,10 +134,11 @@ impl Observed {
             next: Some(generation),
             configuration: Some(configuration),
             created: Some(now),
-            verified: None,
+            verified: self.memory.heard.filter(|heard| *heard >= generation).map(|_| now),
             last_notification: self.record.channel.last_notification,
-            last_check: Some(now),
-            renewal: None,
+            // Changes may have come before it: they are looked for at once.
+            last_check: None,
+            suspect: None,
         }
     }
 
@@ -129,7 +155,11 @@ impl Observed {
         if channel.id.is_none() {
             return;
         }
-        channel.verified = channel.verified.or(self.mark.received);
+        // A late delivery of the channel before tells nothing of this one.
+        if self.mark.generation.is_none_or(|generation| generation >= channel.generation) {
+            channel.verified = channel.verified.or(self.mark.received);
+            channel.suspect = None;
+        }
         if self.mark.types.iter().all(|&kind| kind == NotificationType::Verification) {
             self.act_on_mark();
         }
@@ -138,6 +168,7 @@ impl Observed {
     fn act_on_mark(&mut self) {
         self.acted_on = Some(self.mark.sequence);
         self.unrecorded = true;
+        self.memory.heard = self.memory.heard.max(self.mark.generation);
         if self.mark.received.is_some() {
             self.record.channel.last_notification = self.mark.received;
         }
@@ -179,9 +210,15 @@ impl Observed {
     }
 
     fn channels(&mut self, channels: Vec<RemoteChannel>, now: Timestamp) {
-        let seen = channels.iter().any(|channel| Some(&channel.id) == self.record.channel.id.as_ref());
-        if seen {
-            self.record.channel.last_check = Some(now);
+        let present = &mut self.record.channel;
+        let listed = channels.iter().any(|channel| Some(&channel.id) == present.id.as_ref());
+        // A listing may lag behind a create.
+        let settled = present.created.is_none_or(|created| after(created, LISTING_LAG) <= now);
+        if present.id.is_some() && !listed && settled {
+            // Cronofy has closed it, and tells nobody.
+            present.id = None;
+            present.verified = None;
+            self.unrecorded = true;
         }
         self.channels = Some(channels);
     }
@@ -210,7 +247,7 @@ impl Observed {
         }
     }
 
-    fn committed(&mut self, step: &Step, output: Output, changed: bool, now: Timestamp) {
+    fn committed(&mut self, desired: &Desired, step: &Step, output: Output, changed: bool, now: Timestamp) {
         let Step::Commit(snapshot) = step else { return };
         self.record.last_full_sync = Some(snapshot.last_full_sync);
         self.record.swept_through = Some(snapshot.swept_through);
@@ -218,21 +255,91 @@ impl Observed {
             self.record.last_change = Some(now);
         }
         self.record.output = Some(output);
-        self.record.failures = None;
-        self.memory.blocked_on = None;
-        self.memory.last_read = Some(now);
-        let before = std::mem::replace(&mut self.stored, Stored::Present(snapshot.clone()));
         self.unrecorded = true;
+        // Without a read it was narrowed, and nothing more is known than before.
+        let Some(reading) = self.reading.take() else {
+            self.stored = Stored::Present(snapshot.clone());
+            return;
+        };
+        self.record.held = guard::judge(desired, self, &reading, now).held;
+        let silent = self.silence(desired, &reading, now);
+        let before = std::mem::replace(&mut self.stored, Stored::Present(snapshot.clone()));
+        self.read_ended(&reading, now);
         self.deletions_unknown = false;
-        if let Some(reading) = self.reading.take()
-            && reading.is_full()
-        {
-            self.record.handled_request = reading.answers;
+        if reading.is_full() {
+            self.record.handled_request.clone_from(&reading.answers);
             self.deletions_unknown = !snapshot.complete && matches!(before, Stored::Present(_));
         }
+        if silent {
+            self.record.channel.suspect = Some(now);
+        }
         // The read began after the mark was known, since the mark is only looked at between reads.
-        if !self.deletions_unknown && self.mark_open() && !self.erasure_demanded() {
+        if reading.shows_changes() && !self.deletions_unknown && self.mark_open() && !self.erasure_demanded() {
             self.act_on_mark();
+        }
+    }
+
+    /// A page of events. A complete read that shows nothing new where nothing was announced is done with.
+    fn page(&mut self, desired: &Desired, step: &Step, page: Page, now: Timestamp) {
+        let Step::ReadEvents(request) = step else { return };
+        let Page { events, managed, more, server_time } = page;
+        self.memory.clock_difference = difference(server_time, now);
+        let mut reading = match self.reading.take() {
+            Some(reading) if request.page > 0 => reading,
+            Some(_) | None => {
+                let after_listing = self.channels.is_some();
+                Reading::begin(desired, request.clone(), after_listing, server_time, now)
+            }
+        };
+        reading.take(events, managed, more);
+        if more && reading.next_page >= MOST_PAGES {
+            self.failed(desired, endless_pages(), false, now);
+        } else if reading.is_complete() && self.is_idle_poll(desired, &reading) {
+            self.read_ended(&reading, now);
+        } else {
+            self.reading = Some(reading);
+        }
+    }
+
+    /// Whether a read in a regular course brings nothing that would be worth a write. The cursor follows once an hour.
+    fn is_idle_poll(&self, desired: &Desired, reading: &Reading) -> bool {
+        let Stored::Present(snapshot) = &self.stored else { return false };
+        reading.request.purpose == Purpose::Poll
+            && !self.mark_open()
+            && self.record.failures.is_none()
+            && reading.cursor().duration_since(snapshot.cursor) < IDLE_CURSOR
+            && !reading.shows_news(desired, &self.stored)
+            && !reading.shows_managed_news(desired, &self.stored)
+    }
+
+    /// Whether this read shows a change that should have been announced and was not.
+    fn silence(&self, desired: &Desired, reading: &Reading, now: Timestamp) -> bool {
+        let unasked = match reading.request.purpose {
+            Purpose::Check | Purpose::Poll => true,
+            Purpose::Initial | Purpose::Full | Purpose::Delta | Purpose::Sweep => false,
+        };
+        let channel = &self.record.channel;
+        // What changed before the channel was made is announced by nobody.
+        let established = channel.created.is_some_and(|created| created < reading.begins_at());
+        unasked
+            && desired.mode == Mode::Push
+            && established
+            && channel.verified.is_some()
+            && channel.suspect.is_none()
+            && !self.mark_open()
+            && !schedule::is_unhealthy(desired, self, now)
+            && reading.shows_news(desired, &self.stored)
+    }
+
+    fn read_ended(&mut self, reading: &Reading, now: Timestamp) {
+        self.memory.last_read = Some(now);
+        if !self.only_channel_failed() {
+            self.record.failures = None;
+            self.memory.blocked_on = None;
+        }
+        if reading.after_listing && reading.shows_changes() && self.record.channel.id.is_some() {
+            self.record.channel.last_check = Some(now);
+            self.unrecorded = true;
         }
     }
 
@@ -269,7 +376,7 @@ impl Observed {
                 self.reading = None;
                 self.restarts = self.restarts.saturating_add(1);
                 if self.restarts > MOST_RESTARTS {
-                    self.failed(desired, vanished_page(), now);
+                    self.failed(desired, vanished_page(), false, now);
                 }
             }
             Step::Load
@@ -282,7 +389,7 @@ impl Observed {
             | Step::Record(_)
             | Step::Wait { .. }
             | Step::Stop(_)
-            | Step::Finish => self.failed(desired, not_found(), now),
+            | Step::Finish => self.failed(desired, not_found(), about_channel(step), now),
         }
     }
 
@@ -300,10 +407,10 @@ impl Observed {
             Step::Load if farewell && failure.reason == Reason::Conflict => self.loaded(Stored::Absent, None, now),
             // A removal is never given up.
             Step::Erase if failure.retry == Retry::Never => {
-                self.failed(desired, Failure { retry: Retry::Backoff, ..failure }, now);
+                self.failed(desired, Failure { retry: Retry::Backoff, ..failure }, false, now);
             }
-            Step::CreateChannel { .. } if self.account_is_full() => self.failed(desired, channel_limit(), now),
-            _ => self.failed(desired, failure, now),
+            Step::CreateChannel { .. } if self.account_is_full() => self.failed(desired, channel_limit(), true, now),
+            _ => self.failed(desired, failure, about_channel(step) && !farewell, now),
         }
     }
 
@@ -311,7 +418,7 @@ impl Observed {
         self.channels.as_ref().is_some_and(|channels| channels.len() >= MOST_CHANNELS)
     }
 
-    fn failed(&mut self, desired: &Desired, failure: Failure, now: Timestamp) {
+    fn failed(&mut self, desired: &Desired, failure: Failure, about_channel: bool, now: Timestamp) {
         self.reading = None; // a read that is not complete changes nothing
         self.channels = None; // what failed may have taken effect
         let before = self.record.failures.as_ref().filter(|failures| {
@@ -330,8 +437,31 @@ impl Observed {
         if next_retry.is_none() {
             self.memory.blocked_on = Some(desired.inputs.clone());
         }
-        self.record.failures = Some(Failures { count, last: failure, time: now, next_retry });
+        self.record.failures = Some(Failures { count, last: failure, time: now, next_retry, about_channel });
     }
+}
+
+/// Whether a step is only about the channel: events can be read without it.
+fn about_channel(step: &Step) -> bool {
+    match step {
+        Step::ListChannels | Step::CreateChannel { .. } | Step::CloseChannel { .. } => true,
+        Step::Load
+        | Step::RefreshToken
+        | Step::CheckAccount
+        | Step::ReadEvents(_)
+        | Step::Commit(_)
+        | Step::Erase
+        | Step::Record(_)
+        | Step::Wait { .. }
+        | Step::Stop(_)
+        | Step::Finish => false,
+    }
+}
+
+/// How far Cronofy's clock is ahead of ours; nothing if that may be the way of an answer.
+fn difference(server_time: Option<Timestamp>, now: Timestamp) -> SignedDuration {
+    let difference = server_time.map_or(SignedDuration::ZERO, |time| time.duration_since(now));
+    if difference.abs() > CLOCK_TRIFLE { difference } else { SignedDuration::ZERO }
 }
 
 fn failure(reason: Reason, message: &str, retry: Retry) -> Failure {

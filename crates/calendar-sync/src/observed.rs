@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::reading::Reading;
 use crate::{Failures, Output, RemoteChannel, Stored};
@@ -65,10 +65,23 @@ pub struct Record {
     pub erased: Option<Timestamp>,
     /// The request for a full sync that was acted on last.
     pub handled_request: Option<String>,
+    /// Events that a full read did not show and that are kept until a second one agrees.
+    pub held: Option<Held>,
     /// What was stored last.
     pub output: Option<Output>,
     /// Failures in a row.
     pub failures: Option<Failures>,
+}
+
+/// Deletions that are held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How many events were missing.
+    pub missing: usize,
+    /// Of how many.
+    pub of: usize,
+    /// When they were missing first.
+    pub time: Timestamp,
 }
 
 /// The channel, as the status holds it.
@@ -90,8 +103,8 @@ pub struct ChannelRecord {
     pub last_notification: Option<Timestamp>,
     /// When it was last seen in a listing.
     pub last_check: Option<Timestamp>,
-    /// When it is to be replaced.
-    pub renewal: Option<Timestamp>,
+    /// Since when changes come that no notification announced.
+    pub suspect: Option<Timestamp>,
 }
 
 /// An account at Cronofy, without names or addresses.
@@ -159,6 +172,8 @@ pub struct Mark {
     pub changes_since: Option<Timestamp>,
     /// Their types; empty means that nothing is pending.
     pub types: BTreeSet<NotificationType>,
+    /// The newest channel, by its generation, that one of them came through.
+    pub generation: Option<i64>,
 }
 
 impl Mark {
@@ -226,4 +241,8 @@ pub struct Memory {
     pub last_read: Option<Timestamp>,
     /// When the account was checked last.
     pub last_account_check: Option<Timestamp>,
+    /// The newest channel, by its generation, that a notification came through.
+    pub heard: Option<i64>,
+    /// How far Cronofy's clock is ahead of ours, where that is more than a trifle.
+    pub clock_difference: SignedDuration,
 }

@@ -1,10 +1,11 @@
 //! A read under way: pages are gathered aside, and become a snapshot only when all are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Desired, Event, EventsRequest, RemoteEvent, Snapshot, Stored};
+use crate::{DateRange, Desired, Event, EventsRequest, Purpose, RemoteEvent, Snapshot, Stored};
 
 /// How far the new cursor stays behind the server's clock: what Cronofy shows late is found by the next read.
 pub const CURSOR_OVERLAP: SignedDuration = SignedDuration::from_mins(2);
@@ -22,14 +23,26 @@ pub(crate) struct Reading {
     pub next_page: u32,
     /// The request for a full sync that this read answers.
     pub answers: Option<String>,
+    /// Whether the channels were listed before it began: then it is the second half of a check.
+    pub after_listing: bool,
+    /// Cronofy's clock when it answered the first page, as far as it is known.
+    time: Timestamp,
     started: Timestamp,
     seen: BTreeMap<String, Option<Event>>,
+    /// Events that the application manages: nobody announces what it changes itself.
+    managed: BTreeSet<String>,
     complete: bool,
 }
 
 impl Reading {
     /// Begins with the answer to the first page.
-    pub fn begin(desired: &Desired, request: EventsRequest, server_time: Option<Timestamp>, now: Timestamp) -> Self {
+    pub fn begin(
+        desired: &Desired,
+        request: EventsRequest,
+        after_listing: bool,
+        server_time: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
         let started = match server_time {
             Some(time) => back(time, CURSOR_OVERLAP),
             None => back(now, CURSOR_OVERLAP_WITHOUT_SERVER_TIME),
@@ -38,15 +51,18 @@ impl Reading {
             request,
             next_page: 0,
             answers: desired.request.clone(),
+            after_listing,
+            time: server_time.unwrap_or(now),
             started,
             seen: BTreeMap::new(),
+            managed: BTreeSet::new(),
             complete: false,
         }
     }
 
     /// Takes a page. The later of two entries for one event counts, but what is gone from one calendar and stands in
     /// another was moved: it is not known in which order Cronofy shows that.
-    pub fn take(&mut self, events: Vec<RemoteEvent>, more: bool) {
+    pub fn take(&mut self, events: Vec<RemoteEvent>, managed: BTreeSet<String>, more: bool) {
         for event in events {
             match event {
                 RemoteEvent::Present(event) => {
@@ -60,6 +76,7 @@ impl Reading {
                 }
             }
         }
+        self.managed.extend(managed);
         self.next_page = self.next_page.saturating_add(1);
         self.complete = !more;
     }
@@ -71,50 +88,114 @@ impl Reading {
 
     /// Whether it reads everything.
     pub fn is_full(&self) -> bool {
-        self.request.modified_since.is_none()
+        match self.request.purpose {
+            Purpose::Initial | Purpose::Full => true,
+            Purpose::Delta | Purpose::Check | Purpose::Poll | Purpose::Sweep => false,
+        }
+    }
+
+    /// Whether it shows all that changed since the cursor.
+    pub fn shows_changes(&self) -> bool {
+        self.request.purpose != Purpose::Sweep
+    }
+
+    /// The cursor after this read.
+    pub fn cursor(&self) -> Timestamp {
+        self.started
+    }
+
+    /// The dates that the copy covers after this read. Cronofy's clock decides about both edges: with a clock of ours that
+    /// is wrong, what is still to come would be dropped, or what was never shown be taken for read.
+    fn covered(&self, desired: &Desired, before: Option<&Snapshot>) -> DateRange {
+        let (window, zone) = (desired.window, &desired.time_zone);
+        let from = window.near_edge(self.time, zone);
+        let read = self.request.range.to.min(window.horizon(self.time, zone, desired.intervals.horizon_sweep));
+        let to = match (self.request.purpose, before) {
+            (Purpose::Initial | Purpose::Full, _) | (_, None) => read,
+            (Purpose::Sweep, Some(before)) => read.max(before.swept_through),
+            (Purpose::Delta | Purpose::Check | Purpose::Poll, Some(before)) => before.swept_through,
+        };
+        DateRange { from, to }
+    }
+
+    /// How many of the stored events within this full read's range it does not show, and of how many.
+    pub fn missing(&self, desired: &Desired, stored: &Stored) -> (usize, usize) {
+        let Some(before) = stored.snapshot() else { return (0, 0) };
+        let range = DateRange { to: self.request.range.to.min(before.swept_through), ..self.covered(desired, None) };
+        let expected = before.events.values().filter(|event| is_wanted(desired, range, event));
+        let (mut missing, mut of) = (0, 0);
+        for event in expected {
+            of += 1;
+            missing += usize::from(!self.seen.get(&event.id).is_some_and(Option::is_some));
+        }
+        (missing, of)
+    }
+
+    /// From when on it shows what changed.
+    pub fn begins_at(&self) -> Timestamp {
+        self.request.modified_since.unwrap_or(Timestamp::MIN)
+    }
+
+    /// Whether it shows a change that Cronofy should have announced: not one that the application made itself.
+    pub fn shows_news(&self, desired: &Desired, stored: &Stored) -> bool {
+        self.differs(desired, stored, |id| !self.managed.contains(id))
+    }
+
+    /// Whether it shows a change that the application made itself.
+    pub fn shows_managed_news(&self, desired: &Desired, stored: &Stored) -> bool {
+        self.differs(desired, stored, |id| self.managed.contains(id))
+    }
+
+    fn differs(&self, desired: &Desired, stored: &Stored, of: impl Fn(&str) -> bool) -> bool {
+        let Some(before) = stored.snapshot() else { return false };
+        let range = self.covered(desired, Some(before));
+        self.seen.iter().filter(|(id, _)| of(id)).any(|(id, seen)| {
+            let is = seen.as_ref().filter(|event| is_wanted(desired, range, event));
+            let is = is.map(|event| desired.visibility.of(event.clone()));
+            is.as_ref() != before.events.get(id).filter(|event| is_wanted(desired, range, event))
+        })
     }
 
     /// What the copy becomes by this read on top of `stored`.
     ///
     /// With `absence_deletes`, a full read drops what it does not show; without (a profile is not connected, or still being
-    /// read for the first time), what is within the window stays, and so does the cursor: only a delta shows deletions then.
+    /// read for the first time, or too much is missing at once), what is within the window stays, and so does the cursor:
+    /// only a delta shows deletions then.
     pub fn snapshot(&self, desired: &Desired, stored: &Stored, absence_deletes: bool, now: Timestamp) -> Snapshot {
-        let range = self.request.range;
-        let wanted = |event: &Event| range.holds(event, &desired.time_zone) && desired.filter.holds(&event.calendar_id);
-        let base = match stored {
-            Stored::Present(snapshot) => Some(snapshot.as_ref()),
-            Stored::Unread | Stored::Absent | Stored::Damaged => None,
-        };
+        let before = stored.snapshot();
+        let range = self.covered(desired, before);
         let keep_absent = !self.is_full() || !absence_deletes;
-        let mut events: BTreeMap<String, Event> = match base {
-            Some(snapshot) if keep_absent => snapshot
+        let mut events: BTreeMap<String, Event> = match before {
+            Some(before) if keep_absent => before
                 .events
                 .iter()
-                .filter(|(id, event)| !self.seen.contains_key(*id) && wanted(event))
+                .filter(|(id, event)| !self.seen.contains_key(*id) && is_wanted(desired, range, event))
                 .map(|(id, event)| (id.clone(), desired.visibility.of(event.clone())))
                 .collect(),
             Some(_) | None => BTreeMap::new(),
         };
-        let present = self.seen.values().flatten().filter(|event| wanted(event));
+        let present = self.seen.values().flatten().filter(|event| is_wanted(desired, range, event));
         events.extend(present.map(|event| (event.id.clone(), desired.visibility.of(event.clone()))));
 
-        let fingerprint = desired.content_fingerprint();
-        match base {
+        let (visibility, fingerprint) = (desired.visibility, desired.content_fingerprint());
+        match before {
             Some(before) if !self.is_full() => Snapshot {
-                cursor: self.started.max(before.cursor),
-                fingerprint,
+                cursor: if self.shows_changes() { self.started.max(before.cursor) } else { before.cursor },
+                fingerprint: before.fingerprint.clone(),
+                visibility,
                 last_full_sync: before.last_full_sync,
                 complete: before.complete,
-                swept_through: before.swept_through,
+                swept_through: range.to,
                 events,
             },
             Some(_) | None => Snapshot {
-                cursor: match base {
+                cursor: match before {
                     // What was deleted since is still to be read.
                     Some(before) if keep_absent => self.started.min(before.cursor),
                     Some(_) | None => self.started,
                 },
                 fingerprint,
+                visibility,
                 last_full_sync: now,
                 complete: absence_deletes,
                 swept_through: range.to,
@@ -123,6 +204,31 @@ impl Reading {
         }
     }
 }
+
+/// Whether an event belongs into the copy.
+fn is_wanted(desired: &Desired, range: DateRange, event: &Event) -> bool {
+    range.holds(event, &desired.time_zone) && desired.filter.holds(&event.calendar_id)
+}
+
+/// The dates that a read for this purpose asks for.
+pub(crate) fn range(desired: &Desired, purpose: Purpose, swept_through: Option<Date>, now: Timestamp) -> DateRange {
+    let (window, zone) = (desired.window, &desired.time_zone);
+    let near = window.near_edge(now, zone);
+    let horizon = window.horizon(now, zone, desired.intervals.horizon_sweep);
+    let (from, to) = match (purpose, swept_through) {
+        (Purpose::Initial | Purpose::Full, _) | (_, None) => (near, horizon),
+        (Purpose::Sweep, Some(swept_through)) => {
+            (near.max(crate::window::shift(swept_through, -SWEEP_OVERLAP)), horizon)
+        }
+        (Purpose::Delta | Purpose::Check | Purpose::Poll, Some(swept_through)) => {
+            (near, swept_through.min(crate::window::cronofys_far_edge(now, zone)))
+        }
+    };
+    DateRange { from, to: to.max(crate::window::shift(from, 1)) }
+}
+
+/// Days that a sweep reads once more.
+const SWEEP_OVERLAP: i32 = 2;
 
 /// `time` less `span`, at the beginning of time at the latest.
 fn back(time: Timestamp, span: SignedDuration) -> Timestamp {

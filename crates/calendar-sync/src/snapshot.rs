@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::Event;
+use crate::{Event, Visibility};
 
 /// A complete, consistent state of the copy. It is stored in one atomic step, so that the cursor never passes data that
 /// is not stored.
@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub cursor: Timestamp,
     /// [`Desired::content_fingerprint`](crate::Desired::content_fingerprint) that the events were read for.
     pub fingerprint: String,
+    /// How much of the events is stored, at most.
+    pub visibility: Visibility,
     /// When everything was last read.
     pub last_full_sync: Timestamp,
     /// Whether every profile was connected and complete at that read: only then does absence mean deletion.
@@ -37,6 +39,26 @@ pub enum Stored {
     Damaged,
     /// This.
     Present(Box<Snapshot>),
+}
+
+impl Stored {
+    /// The snapshot, if there is one to build on.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        match self {
+            Stored::Present(snapshot) => Some(snapshot),
+            Stored::Unread | Stored::Absent | Stored::Damaged => None,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The same with no more than this of each event.
+    #[must_use]
+    pub fn narrowed(&self, visibility: Visibility) -> Self {
+        let events = self.events.iter().map(|(id, event)| (id.clone(), visibility.of(event.clone()))).collect();
+        Self { visibility, events, ..self.clone() }
+    }
 }
 
 /// What a commit wrote, for the status.

@@ -1,5 +1,7 @@
 //! The one thing to do next, and what came of it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 #[cfg(doc)]
@@ -100,6 +102,12 @@ pub enum Purpose {
     Full,
     /// What a notification announced.
     Delta,
+    /// What should have been announced, after a look at the channel.
+    Check,
+    /// What changed, where nobody announces it.
+    Poll,
+    /// What entered the far edge of the window.
+    Sweep,
 }
 
 /// What is waited for.
@@ -107,6 +115,20 @@ pub enum Purpose {
 pub enum Why {
     /// The next full sync.
     FullSync,
+    /// The next read of what enters the far edge of the window.
+    HorizonSweep,
+    /// The next look at the channel.
+    ChannelCheck,
+    /// The next channel.
+    ChannelRenewal,
+    /// Cronofy's first delivery through a new channel.
+    Verification,
+    /// The next read in poll mode.
+    Poll,
+    /// The next read while push is not known to work.
+    FallbackPoll,
+    /// The second look at events that are missing all at once.
+    Confirmation,
     /// The next look at a profile that needs its owner or is still being read for the first time.
     AccountCheck,
     /// The next read: the last one has just ended.
@@ -123,6 +145,13 @@ impl Why {
     pub fn as_str(self) -> &'static str {
         match self {
             Why::FullSync => "FullSync",
+            Why::HorizonSweep => "HorizonSweep",
+            Why::ChannelCheck => "ChannelCheck",
+            Why::ChannelRenewal => "ChannelRenewal",
+            Why::Verification => "Verification",
+            Why::Poll => "Poll",
+            Why::FallbackPoll => "FallbackPoll",
+            Why::Confirmation => "Confirmation",
             Why::AccountCheck => "AccountCheck",
             Why::Delta => "Delta",
             Why::Retry => "Retry",
@@ -184,6 +213,8 @@ pub enum Outcome {
     Page {
         /// Its events.
         events: Vec<RemoteEvent>,
+        /// Ids of those that the application manages itself.
+        managed: BTreeSet<String>,
         /// Whether another page follows.
         more: bool,
         /// The server's clock when it answered.

@@ -1,6 +1,7 @@
 //! Time zones, and the days that are copied.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::{Span, Timestamp, ToSpan};
@@ -12,6 +13,9 @@ use crate::Event;
 pub const PAST_DAYS: i32 = 42;
 /// Days after today that Cronofy keeps (documented default of its sync window).
 pub const FUTURE_DAYS: i32 = 201;
+
+/// The longest that a sweep is put off, whatever the interval: what enters at the far edge must be read long before it is due.
+const LONGEST_SWEEP_DAYS: i32 = 90;
 
 /// An IANA time zone that exists.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,21 +99,54 @@ impl Window {
         (self.past_days, self.future_days)
     }
 
-    /// The dates copied at `now`, as seen in `zone`.
+    /// The first date copied at `now`, as seen in `zone`.
     ///
-    /// Whether Cronofy counts its edges in UTC or in the zone asked for is not documented, nor what it answers beyond
-    /// them, so the range stays within both.
+    /// Whether Cronofy counts the edges of its own window in UTC or in the zone asked for is not documented, nor what it
+    /// answers beyond them, so what is asked for stays within both.
     #[must_use]
-    pub fn range(self, now: Timestamp, zone: &TimeZone) -> DateRange {
+    pub fn near_edge(self, now: Timestamp, zone: &TimeZone) -> Date {
         let (local, utc) = (zone.date(now), TimeZone::utc().date(now));
-        DateRange {
-            from: shift(local, -self.past_days).max(shift(utc, -PAST_DAYS)),
-            to: shift(local, self.future_days).min(shift(utc, FUTURE_DAYS)),
-        }
+        shift(local, -self.past_days).max(shift(utc, -PAST_DAYS))
+    }
+
+    /// The date up to which a read at `now` goes: the far edge of the window, and where Cronofy's own goes further, as many
+    /// days more as can pass until the next sweep has been made. So nothing enters the window unread.
+    #[must_use]
+    pub fn horizon(self, now: Timestamp, zone: &TimeZone, sweep: Duration) -> Date {
+        shift(today(now, zone), self.days_read(sweep))
+    }
+
+    /// The first moment at which a sweep is due after everything before `swept_through` has been read: when the far edge has
+    /// moved on by the interval, in whole days, since that is how it moves.
+    #[must_use]
+    pub fn sweep_due(self, swept_through: Date, zone: &TimeZone, sweep: Duration) -> Timestamp {
+        let day = shift(swept_through, whole_days(sweep) - self.days_read(sweep));
+        zone.start_of(day).max(TimeZone::utc().start_of(day))
+    }
+
+    /// How many days after today a sweep reads.
+    fn days_read(self, sweep: Duration) -> i32 {
+        let ahead = if self.future_days < FUTURE_DAYS { whole_days(sweep).saturating_add(2) } else { 0 };
+        self.future_days.saturating_add(ahead).min(FUTURE_DAYS)
     }
 }
 
-fn shift(date: Date, days: i32) -> Date {
+/// Today, where it began last: in the zone or in UTC.
+fn today(now: Timestamp, zone: &TimeZone) -> Date {
+    zone.date(now).min(TimeZone::utc().date(now))
+}
+
+/// The end of Cronofy's own window at `now`: what is asked for must not go beyond.
+pub(crate) fn cronofys_far_edge(now: Timestamp, zone: &TimeZone) -> Date {
+    shift(today(now, zone), FUTURE_DAYS)
+}
+
+fn whole_days(interval: Duration) -> i32 {
+    const DAY: u64 = 24 * 60 * 60;
+    i32::try_from(interval.as_secs() / DAY).unwrap_or(i32::MAX).clamp(1, LONGEST_SWEEP_DAYS)
+}
+
+pub(crate) fn shift(date: Date, days: i32) -> Date {
     let span: Span = days.days();
     date.saturating_add(span)
 }

@@ -138,9 +138,10 @@ impl<'a> Driver<'a> {
     async fn write_status(&mut self, observed: &Observed, resting: Option<&Step>) -> Result<(), Error> {
         let generation = self.object.metadata.generation;
         let desired = self.desired;
+        let now = Timestamp::now();
         let before = self.object.status.clone().unwrap_or_default();
         let written = status::write(self.api, self.object.clone(), observed.acted_on, |before| {
-            status::compose(before, generation, &Verdict::Engine { desired, observed, resting })
+            status::compose(before, generation, &Verdict::Engine { desired, observed, resting, now })
         });
         let (object, changed) = written.await?;
         if changed {
@@ -265,7 +266,7 @@ impl<'a> Driver<'a> {
     /// Whose turn a request is: that of a subscription without a copy comes first.
     fn lane(observed: &Observed, purpose: Option<Purpose>) -> Lane {
         match purpose {
-            Some(Purpose::Full) => Lane::Sweep,
+            Some(Purpose::Full | Purpose::Check | Purpose::Poll | Purpose::Sweep) => Lane::Sweep,
             Some(Purpose::Initial) => Lane::New,
             _ if observed.record.last_full_sync.is_none() => Lane::New,
             Some(Purpose::Delta) | None => Lane::Notified,
@@ -327,8 +328,9 @@ impl<'a> Driver<'a> {
                 let more = value.next.is_some();
                 pass.page = value.next;
                 pass.skipped += value.skipped;
+                let managed = translate::managed(&value.events);
                 let events = value.events.into_iter().filter_map(translate::event).collect();
-                Outcome::Page { events, more, server_time: date }
+                Outcome::Page { events, managed, more, server_time: date }
             }
             Err(outcome) => outcome,
         }

@@ -4,8 +4,8 @@
 //! writes it, so that a field cannot be forgotten in one of them.
 
 use calendar_sync::{
-    Account, ChannelRecord, Desired, Failure, Failures, Mark, NotificationType, Observed, Output, Profile, Reason,
-    Record, Retry, Stop,
+    Account, ChannelRecord, Desired, Failure, Failures, Held, Mark, NotificationType, Observed, Output, Profile,
+    Reason, Record, Retry, Stop,
 };
 use jiff::Timestamp;
 use k8s_controller::conditions::{self, ConditionStatus, DesiredCondition};
@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use super::verdict::Verdict;
 use crate::api::{
     ABANDON_CHANNEL, AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus,
-    NextChannel, NextWork, NotificationStatus, OutputStatus, ProfileStatus, REQUESTED_AT, SyncStatus,
+    HeldDeletions, NextChannel, NextWork, NotificationStatus, OutputStatus, ProfileStatus, REQUESTED_AT, SyncStatus,
+    condition,
 };
 use crate::kubernetes::{self, CallError};
 
@@ -35,7 +36,7 @@ pub fn record(status: &CalendarSubscriptionStatus) -> Record {
             verified: channel.verified_time.map(instant),
             last_notification: channel.last_notification_time.map(instant),
             last_check: channel.last_check_time.map(instant),
-            renewal: channel.renewal_time.map(instant),
+            suspect: channel.suspect_time.map(instant),
         },
         account: status.account.as_ref().map(account),
         last_full_sync: sync.last_full_sync_time.map(instant),
@@ -43,6 +44,11 @@ pub fn record(status: &CalendarSubscriptionStatus) -> Record {
         swept_through: sync.swept_through.and_then(|date| date.parse().ok()),
         erased: sync.erased_time.map(instant),
         handled_request: status.last_handled_request.clone(),
+        held: sync.held_deletions.map(|HeldDeletions { missing, of, time }| Held {
+            missing: usize::try_from(missing).unwrap_or_default(),
+            of: usize::try_from(of).unwrap_or_default(),
+            time: instant(time),
+        }),
         output: status.output.as_ref().map(output),
         failures: status.failure.as_ref().and_then(|failure| failures(failure, &status.conditions)),
     }
@@ -50,14 +56,14 @@ pub fn record(status: &CalendarSubscriptionStatus) -> Record {
 
 /// The pending notifications, as the webhook marked them.
 pub fn mark(status: &CalendarSubscriptionStatus) -> Mark {
-    let Some(NotificationStatus { sequence, received_time, changes_since, types }) = status.notification.clone() else {
-        return Mark::default();
-    };
+    let Some(notification) = status.notification.clone() else { return Mark::default() };
+    let NotificationStatus { sequence, received_time, changes_since, types, generation } = notification;
     Mark {
         sequence,
         received: received_time.map(instant),
         changes_since: changes_since.map(instant),
         types: types.iter().filter_map(|kind| NotificationType::parse(kind)).collect(),
+        generation,
     }
 }
 
@@ -93,7 +99,14 @@ fn failures(status: &FailureStatus, conditions: &[Condition]) -> Option<Failures
         },
         time: instant(status.last_time.clone()),
         next_retry,
+        about_channel: is_about_channel(conditions, &status.reason),
     })
+}
+
+/// Whether only the channel failed: then its condition alone has the reason, and not that of the events.
+fn is_about_channel(conditions: &[Condition], reason: &str) -> bool {
+    let says = |kind| conditions::find(conditions, kind).is_some_and(|condition| condition.reason == reason);
+    says(condition::CHANNEL_ACTIVE) && !says(condition::SYNCED) && !says(condition::CREDENTIALS_VALID)
 }
 
 fn instant(Time(time): Time) -> Timestamp {
@@ -108,8 +121,8 @@ pub fn compose(
 ) -> CalendarSubscriptionStatus {
     let mut status = before.clone();
     status.observed_generation = generation;
-    if let Verdict::Engine { desired, observed, .. } = verdict {
-        write_record(&mut status, desired, observed);
+    if let Verdict::Engine { desired, observed, resting, now } = verdict {
+        write_record(&mut status, desired, observed, resting.is_some(), *now);
     } else if let Verdict::Refused(refusal) = verdict {
         let same = before.failure.as_ref().filter(|failure| failure.reason == refusal.reason);
         status.failure = Some(same.cloned().unwrap_or_else(|| FailureStatus {
@@ -126,7 +139,13 @@ pub fn compose(
     status
 }
 
-fn write_record(status: &mut CalendarSubscriptionStatus, desired: &Desired, observed: &Observed) {
+fn write_record(
+    status: &mut CalendarSubscriptionStatus,
+    desired: &Desired,
+    observed: &Observed,
+    at_rest: bool,
+    now: Timestamp,
+) {
     // Destructured without `..`: a new field of the record must find its place in the status.
     let Record {
         channel,
@@ -136,26 +155,34 @@ fn write_record(status: &mut CalendarSubscriptionStatus, desired: &Desired, obse
         swept_through,
         erased,
         handled_request,
+        held,
         output,
         failures,
     } = &observed.record;
-    status.channel = channel_status(channel);
+    status.channel = channel_status(channel, calendar_sync::renewal(desired, channel));
     status.account = account.as_ref().map(|Account { id, profiles }| AccountStatus {
         id: id.clone(),
         profiles: profiles.iter().map(profile_status).collect(),
     });
-    let next = calendar_sync::upcoming(desired, observed, Timestamp::now())
+    let next = calendar_sync::upcoming(desired, observed, now)
         .map(|(what, time)| NextWork { what: what.as_str().to_owned(), time: whole_seconds(time) });
+    // While work is under way it is not known yet what comes after it.
+    let before = status.sync.take().and_then(|sync| sync.next).filter(|_| !at_rest);
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let sync = SyncStatus {
         last_full_sync_time: last_full_sync.map(whole_seconds),
         last_change_time: last_change.map(whole_seconds),
         swept_through: swept_through.map(|date| date.to_string()),
+        held_deletions: held.as_ref().map(|Held { missing, of, time }| HeldDeletions {
+            missing: number(*missing),
+            of: number(*of),
+            time: whole_seconds(*time),
+        }),
         erased_time: erased.map(whole_seconds),
-        next,
+        next: next.or(before),
     };
     status.sync = (sync != SyncStatus::default()).then_some(sync);
     status.last_handled_request.clone_from(handled_request);
-    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     status.output = output.as_ref().map(|Output { kind, name, events, slices, bytes, content_hash }| OutputStatus {
         kind: kind.clone(),
         name: name.clone(),
@@ -164,15 +191,16 @@ fn write_record(status: &mut CalendarSubscriptionStatus, desired: &Desired, obse
         bytes: number(*bytes),
         content_hash: content_hash.clone(),
     });
-    status.failure = failures.as_ref().map(|Failures { count, last, time, next_retry }| FailureStatus {
-        count: i32::try_from(*count).unwrap_or(i32::MAX),
-        last_time: whole_seconds(*time),
-        next_retry_time: next_retry.map(whole_seconds_up),
-        reason: last.reason.as_str().to_owned(),
-    });
+    status.failure =
+        failures.as_ref().map(|Failures { count, last, time, next_retry, about_channel: _ }| FailureStatus {
+            count: i32::try_from(*count).unwrap_or(i32::MAX),
+            last_time: whole_seconds(*time),
+            next_retry_time: next_retry.map(whole_seconds_up),
+            reason: last.reason.as_str().to_owned(),
+        });
 }
 
-fn channel_status(channel: &ChannelRecord) -> Option<ChannelStatus> {
+fn channel_status(channel: &ChannelRecord, renewal: Option<Timestamp>) -> Option<ChannelStatus> {
     let ChannelRecord {
         id,
         generation,
@@ -182,7 +210,7 @@ fn channel_status(channel: &ChannelRecord) -> Option<ChannelStatus> {
         verified,
         last_notification,
         last_check,
-        renewal,
+        suspect,
     } = channel.clone();
     let known = id.is_some() || next.is_some() || generation > 0;
     known.then(|| ChannelStatus {
@@ -194,6 +222,7 @@ fn channel_status(channel: &ChannelRecord) -> Option<ChannelStatus> {
         verified_time: verified.map(whole_seconds),
         last_notification_time: last_notification.map(whole_seconds),
         last_check_time: last_check.map(whole_seconds),
+        suspect_time: suspect.map(whole_seconds),
         renewal_time: renewal.map(whole_seconds),
     })
 }
@@ -286,6 +315,7 @@ fn cleared(notification: NotificationStatus, acted_on: Option<i64>) -> Notificat
             received_time: None,
             changes_since: None,
             types: Vec::new(),
+            generation: None,
         }
     } else {
         notification

@@ -15,20 +15,36 @@ pub fn tally(metrics: &Metrics, step: &Step, outcome: &Outcome, purpose: Option<
             metrics.channel_operation(ChannelOperation::Close, metrics::Outcome::Success);
         }
         Step::CloseChannel { .. } => metrics.channel_operation(ChannelOperation::Close, result),
-        Step::Commit(_) if purpose == Some(Purpose::Full) => metrics.sweep(SweepKind::FullSync, result),
-        Step::ReadEvents(request) if request.purpose == Purpose::Full && failed(outcome) => {
-            metrics.sweep(SweepKind::FullSync, result);
+        Step::Commit(_) => {
+            if let Some(kind) = purpose.and_then(kind) {
+                metrics.sweep(kind, result);
+            }
+        }
+        Step::ReadEvents(request) if failed(outcome) => {
+            if let Some(kind) = kind(request.purpose) {
+                metrics.sweep(kind, result);
+            }
         }
         Step::Load
         | Step::RefreshToken
         | Step::CheckAccount
         | Step::ReadEvents(_)
-        | Step::Commit(_)
         | Step::Erase
         | Step::Record(_)
         | Step::Wait { .. }
         | Step::Stop(_)
         | Step::Finish => {}
+    }
+}
+
+/// The regular work that a read is part of.
+fn kind(purpose: Purpose) -> Option<SweepKind> {
+    match purpose {
+        Purpose::Full => Some(SweepKind::FullSync),
+        Purpose::Sweep => Some(SweepKind::HorizonSweep),
+        Purpose::Check => Some(SweepKind::ChannelCheck),
+        Purpose::Poll => Some(SweepKind::Poll),
+        Purpose::Initial | Purpose::Delta => None,
     }
 }
 

@@ -16,6 +16,17 @@ pub fn between(before: &CalendarSubscriptionStatus, after: &CalendarSubscription
     {
         notes.push(Note::normal("ChannelCreated", "CreateChannel", format!("channel {id} is made")));
     }
+    if let (Some(id), None) = (channel(before), channel(after))
+        // One that was closed on purpose leaves nothing but its generation.
+        && after.channel.as_ref().is_some_and(|channel| channel.created_time.is_some())
+        && before.sync.as_ref().is_none_or(|sync| sync.erased_time.is_none())
+    {
+        notes.push(Note::warning(
+            "ChannelLost",
+            "CheckChannel",
+            format!("Cronofy has closed channel {id}: a new one is made, and what changed meanwhile is read"),
+        ));
+    }
     let erased = |status: &CalendarSubscriptionStatus| status.sync.as_ref().and_then(|sync| sync.erased_time.clone());
     if erased(before).is_none() && erased(after).is_some() {
         notes.push(Note::warning(

@@ -1,5 +1,7 @@
 //! Between Cronofy's types and the engine's: nothing is decided here, and nothing is lost but what is never stored.
 
+use std::collections::BTreeSet;
+
 use calendar_sync::{
     Account, ChannelFilter, Event, EventTime, EventsRequest, Person, Profile, RemoteChannel, RemoteEvent,
 };
@@ -28,6 +30,11 @@ pub fn query(request: &EventsRequest, time_zone: &calendar_sync::TimeZone) -> Re
         google_event_ids: false,
         calendar_ids: calendar_ids.clone().unwrap_or_default(),
     })
+}
+
+/// Ids of the events that the application manages itself: only those have an id of its own.
+pub fn managed(events: &[cronofy::Event]) -> BTreeSet<String> {
+    events.iter().filter(|event| event.event_id.is_some()).map(|event| event.event_uid.clone()).collect()
 }
 
 /// An event of a page; `None` if it is neither deleted nor has both of its times.

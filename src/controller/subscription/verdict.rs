@@ -1,10 +1,11 @@
 //! What a reconcile found, as conditions: each message says the cause and, where a person can act, the remedy.
 
-use calendar_sync::{Account, Desired, Failures, Observed, Profile, Reason, Step, Stop};
+use calendar_sync::{Account, Desired, Failures, Held, Mode, Observed, Profile, Reason, Step, Stop};
+use jiff::Timestamp;
 use k8s_controller::conditions::ConditionStatus;
 
 use super::status::{Says, stop_reason};
-use crate::api::condition;
+use crate::api::{Interval, condition};
 
 /// A step before the engine that refused to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum Verdict<'a> {
         observed: &'a Observed,
         /// The step it rests at; `None` while it is at work.
         resting: Option<&'a Step>,
+        /// The time.
+        now: Timestamp,
     },
 }
 
@@ -48,7 +51,7 @@ impl Verdict<'_> {
     pub fn conditions(&self) -> [(&'static str, Says); 6] {
         match self {
             Verdict::Refused(refusal) => refused(refusal),
-            Verdict::Engine { desired, observed, resting } => engine(desired, observed, *resting),
+            Verdict::Engine { desired, observed, resting, now } => engine(desired, observed, *resting, *now),
         }
     }
 }
@@ -73,20 +76,25 @@ fn refused(refusal: &Refusal) -> [(&'static str, Says); 6] {
     ]
 }
 
-fn engine(desired: &Desired, observed: &Observed, resting: Option<&Step>) -> [(&'static str, Says); 6] {
+fn engine(desired: &Desired, observed: &Observed, resting: Option<&Step>, now: Timestamp) -> [(&'static str, Says); 6] {
     let stop = match resting {
         Some(Step::Stop(stop)) => Some(*stop),
         _ => None,
     };
     let credentials = credentials(observed);
-    let channel = channel(desired, observed, stop);
+    let channel = channel(desired, observed, stop, now);
     let synced = synced(desired, observed, stop);
     let ready = ready(desired, observed, [&credentials, &synced, &channel]);
-    let stalled = match stop {
-        Some(stop) => yes(stop_reason(stop), ready.message.clone()),
-        None => no("NotStalled", "nothing waits for a person"),
+    let failures = observed.record.failures.as_ref();
+    // Events are read although the channel waits for a person.
+    let waiting =
+        failures.filter(|failures| resting.is_some() && failures.about_channel && failures.next_retry.is_none());
+    let stalled = match (stop, waiting) {
+        (Some(stop), _) => yes(stop_reason(stop), ready.message.clone()),
+        (None, Some(Failures { last, .. })) => yes(last.reason.as_str(), last.message.clone()),
+        (None, None) => no("NotStalled", "nothing waits for a person"),
     };
-    let reconciling = if stop.is_some() {
+    let reconciling = if stalled.status == ConditionStatus::True {
         no("Stalled", "waits for a person")
     } else if let Some(Failures { last, .. }) = &observed.record.failures {
         yes(last.reason.as_str(), last.message.clone())
@@ -144,16 +152,18 @@ fn is_about_credentials(reason: Reason) -> bool {
     }
 }
 
-fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
+fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>, now: Timestamp) -> Says {
     let base = desired.callback_base.as_deref().unwrap_or("no URL");
     let record = &observed.record.channel;
     if stop == Some(Stop::Erased) {
         return no("Erased", "closed, since the account's owner had the data erased");
     }
-    if let Some(Stop::Failed(reason @ (Reason::NoCallbackUrl | Reason::CallbackUrlTooLong | Reason::NotSupported))) =
-        stop
-    {
-        return no(reason.as_str(), cannot(reason));
+    if desired.mode == Mode::Poll {
+        let message = format!("spec.mode is Poll: no channel, read every {}", Interval::from(desired.intervals.poll));
+        return no("PollMode", message);
+    }
+    if let Some(cannot) = cannot(stop) {
+        return cannot;
     }
     if record.id.is_none() {
         return match &observed.record.failures {
@@ -161,14 +171,40 @@ fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
             None => no("Pending", "the push channel is being made"),
         };
     }
-    if record.verified.is_none() {
-        let message = format!(
-            "Cronofy has not yet reached {base}: if this stays, check that the URL leads from the internet to the webhook \
-             Service and that its certificate is valid"
-        );
-        return unknown("VerificationPending", message);
+    let replaced = record.next.is_some();
+    if calendar_sync::is_unhealthy(desired, observed, now) {
+        let meanwhile = format!("reading every {} meanwhile", Interval::from(desired.intervals.fallback_poll));
+        let check =
+            "check that the URL leads from the internet to the webhook Service and that its certificate is valid";
+        return match (record.suspect, record.created) {
+            (Some(since), _) => no(
+                "NotificationsMissing",
+                format!(
+                    "Cronofy has announced no change at {base} since {since:.0} although there were some: {check}; {meanwhile}"
+                ),
+            ),
+            (None, Some(since)) => {
+                no("NotReached", format!("Cronofy has not reached {base} since {since:.0}: {check}; {meanwhile}"))
+            }
+            (None, None) => no("NotReached", format!("Cronofy has not reached {base}: {check}; {meanwhile}")),
+        };
     }
-    yes("Verified", format!("Cronofy delivers notifications to {base}"))
+    match record.verified {
+        Some(_) if replaced => yes(
+            "Renewing",
+            format!(
+                "the channel is being replaced; until Cronofy reaches the new one, the one before delivers to {base}"
+            ),
+        ),
+        Some(_) => yes("Verified", format!("Cronofy delivers notifications to {base}")),
+        None if replaced => yes(
+            "Renewing",
+            "the channel is being replaced: the one before stays until Cronofy has reached the new one".to_owned(),
+        ),
+        None => {
+            unknown("VerificationPending", format!("Cronofy has not yet reached {base}: a new channel is tried out"))
+        }
+    }
 }
 
 fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
@@ -181,12 +217,10 @@ fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
         );
         return no("Erased", message);
     }
-    if let Some(Stop::Failed(reason @ (Reason::NoCallbackUrl | Reason::CallbackUrlTooLong | Reason::NotSupported))) =
-        stop
-    {
-        return no(reason.as_str(), cannot(reason));
+    if let Some(cannot) = cannot(stop) {
+        return cannot;
     }
-    if let Some(Failures { last, .. }) = &record.failures {
+    if let Some(Failures { last, .. }) = record.failures.as_ref().filter(|failures| !failures.about_channel) {
         return no(last.reason.as_str(), last.message.clone());
     }
     let Some(output) = record.output.as_ref().filter(|_| record.last_full_sync.is_some()) else {
@@ -200,6 +234,9 @@ fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
             return no("InitialSyncPending", initial_sync(account));
         }
     }
+    if let Some(Held { missing, of, time }) = &record.held {
+        return no("DeletionsHeld", held(*missing, *of, *time));
+    }
     let range = record.swept_through.map_or_else(String::new, |to| format!(", read up to {to}"));
     yes(
         "Synced",
@@ -211,27 +248,43 @@ fn ready(desired: &Desired, observed: &Observed, causes: [&Says; 3]) -> Says {
     if desired.suspended {
         return no("Suspended", "spec.suspend is true: the copy stays as it is; set it to false to go on");
     }
-    if let Some(cause) = causes.into_iter().find(|says| says.status == ConditionStatus::False) {
+    let [credentials, synced, channel] = causes;
+    let channel = Some(channel).filter(|_| desired.mode == Mode::Push);
+    let causes = || [credentials, synced].into_iter().chain(channel);
+    if let Some(cause) = causes().find(|says| says.status == ConditionStatus::False) {
         return no(cause.reason, cause.message.clone());
     }
-    if let Some(cause) = causes.into_iter().find(|says| says.status == ConditionStatus::Unknown) {
+    if let Some(cause) = causes().find(|says| says.status == ConditionStatus::Unknown) {
         return no(cause.reason, cause.message.clone());
     }
     let count = observed.record.output.as_ref().map_or(0, |output| output.events);
-    yes("Ready", format!("{}, kept current by push", events(count)))
+    match desired.mode {
+        Mode::Push => yes("Ready", format!("{}, kept current by push", events(count))),
+        Mode::Poll => yes("Ready", format!("{}, read every {}", events(count), Interval::from(desired.intervals.poll))),
+    }
 }
 
-fn cannot(reason: Reason) -> String {
-    match reason {
-        Reason::NoCallbackUrl => {
-            "spec.mode is Push, but the operator runs without --webhook-base-url: set it to the public URL of the webhook"
+/// What the operator lacks for the subscription's mode.
+fn cannot(stop: Option<Stop>) -> Option<Says> {
+    let message = match stop {
+        Some(Stop::Failed(Reason::NoCallbackUrl)) => {
+            "spec.mode is Push, but the operator runs without --webhook-base-url: set it to the public URL of the webhook, \
+             or use Poll"
         }
-        Reason::CallbackUrlTooLong => {
+        Some(Stop::Failed(Reason::CallbackUrlTooLong)) => {
             "--webhook-base-url is too long: with the path the callback URL must not exceed 128 characters"
         }
-        _ => "spec.mode Poll is not acted on by this version of the operator: use Push",
-    }
-    .to_owned()
+        Some(Stop::Failed(_) | Stop::Erased) | None => return None,
+    };
+    stop.map(|stop| no(stop_reason(stop), message))
+}
+
+fn held(missing: usize, of: usize, since: Timestamp) -> String {
+    let again = since.checked_add(calendar_sync::CONFIRM_AFTER).unwrap_or(since);
+    format!(
+        "a full read at {since:.0} lacked {missing} of {of} events: they are kept until a second one after {again:.0} agrees; \
+         if they were deleted on purpose, there is nothing to do"
+    )
 }
 
 fn disconnected(profile: &Profile) -> String {

@@ -58,6 +58,7 @@ fn snapshot(events: impl IntoIterator<Item = Event>) -> Snapshot {
     Snapshot {
         cursor: "2030-05-01T09:58:00Z".parse().unwrap(),
         fingerprint: "f".repeat(64),
+        visibility: calendar_sync::Visibility::Full,
         last_full_sync: "2030-05-01T10:00:00Z".parse().unwrap(),
         complete: true,
         swept_through: "2030-11-18".parse().unwrap(),

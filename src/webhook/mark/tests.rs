@@ -25,11 +25,16 @@ fn marker(fake: &Fake) -> Marker {
 
 fn change(second: i64) -> Hint {
     let time = |second| jiff::Timestamp::from_second(second).unwrap();
-    Hint { kind: NotificationType::Change, changes_since: Some(time(second)), received: time(second + 5) }
+    Hint {
+        kind: NotificationType::Change,
+        changes_since: Some(time(second)),
+        received: time(second + 5),
+        generation: 1,
+    }
 }
 
 fn of(kind: NotificationType) -> Hint {
-    Hint { kind, changes_since: None, received: jiff::Timestamp::from_second(2_000).unwrap() }
+    Hint { kind, changes_since: None, received: jiff::Timestamp::from_second(2_000).unwrap(), generation: 1 }
 }
 
 fn soon() -> Instant {
@@ -45,7 +50,7 @@ async fn the_first_mark_needs_one_request_and_says_everything() {
     let fake = fake(&Value::Null);
     marker(&fake).mark(&fake.route("u1"), change(1_000), soon()).await.unwrap();
     let expected = json!({
-        "sequence": 1, "receivedTime": "1970-01-01T00:16:45Z", "changesSince": "1970-01-01T00:16:40Z", "types": ["change"],
+        "sequence": 1, "receivedTime": "1970-01-01T00:16:45Z", "changesSince": "1970-01-01T00:16:40Z", "types": ["change"], "generation": 1,
     });
     let state = fake.state();
     assert_eq!(state.mark("u1"), expected);
@@ -103,7 +108,8 @@ async fn what_was_cleared_meanwhile_does_not_come_back() {
     cleared["status"]["notification"] = json!({"sequence": 7});
     fake.state().put(cleared);
     marker(&fake).mark(&stale, of(NotificationType::Verification), soon()).await.unwrap();
-    let expected = json!({"sequence": 8, "receivedTime": "1970-01-01T00:33:20Z", "types": ["verification"]});
+    let expected =
+        json!({"sequence": 8, "receivedTime": "1970-01-01T00:33:20Z", "types": ["verification"], "generation": 1});
     assert_eq!(fake.state().mark("u1"), expected);
 }
 
@@ -114,7 +120,8 @@ async fn what_was_written_once_is_not_written_again_with_the_next() {
     marker.mark(&route, change(1), soon()).await.unwrap();
     clear(&fake, Duration::ZERO).await.unwrap();
     marker.mark(&route, of(NotificationType::Verification), soon()).await.unwrap();
-    let expected = json!({"sequence": 2, "receivedTime": "1970-01-01T00:33:20Z", "types": ["verification"]});
+    let expected =
+        json!({"sequence": 2, "receivedTime": "1970-01-01T00:33:20Z", "types": ["verification"], "generation": 1});
     assert_eq!(fake.state().mark("u1"), expected);
 }
 

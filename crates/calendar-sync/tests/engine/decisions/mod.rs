@@ -9,7 +9,7 @@ mod reads;
 mod schedule;
 mod tokens;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use calendar_sync::{
@@ -103,7 +103,7 @@ impl Case {
 
     pub fn page(&mut self, events: Vec<RemoteEvent>, more: bool) -> &mut Self {
         let server_time = Some(self.now);
-        self.answer(Outcome::Page { events, more, server_time })
+        self.answer(Outcome::Page { events, managed: BTreeSet::new(), more, server_time })
     }
 
     pub fn commit(&mut self) -> &mut Self {
@@ -190,6 +190,7 @@ pub fn snapshot(events: &[Event]) -> Snapshot {
     Snapshot {
         cursor: at("2026-11-20T10:58:00Z"),
         fingerprint: desired().content_fingerprint(),
+        visibility: desired().visibility,
         last_full_sync: at("2026-11-20T11:00:00Z"),
         complete: true,
         swept_through: "2027-06-09".parse().unwrap(),
@@ -240,6 +241,7 @@ pub fn mark(kinds: &[NotificationType]) -> Mark {
         received: Some(at("2026-11-20T11:59:30Z")),
         changes_since: changed.then(|| at("2026-11-20T11:59:00Z")),
         types: kinds.iter().copied().collect(),
+        generation: None,
     }
 }
 

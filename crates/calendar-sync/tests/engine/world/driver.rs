@@ -256,8 +256,10 @@ impl Driver {
         pass.page = next;
         let clock = world.cronofy.clock(world.now);
         let server_time = jiff::Timestamp::from_second(clock.as_second()).ok();
+        let managed = world.cronofy.calendars.entries().filter(|entry| entry.managed);
         Outcome::Page {
             events,
+            managed: managed.map(|entry| entry.event.id.clone()).collect(),
             more: next.is_some(),
             server_time: server_time.filter(|_| world.cronofy.switches.tells_time),
         }

@@ -58,6 +58,8 @@ impl Status {
         let made_for = channel::generation_of(&notification.channel.callback_url, uid, newest);
         let ours = match made_for {
             Some(generation) if present.next == Some(generation) => true,
+            // The one before is listened to as well, until it is closed.
+            Some(generation) if present.generation.checked_sub(1) == Some(generation) => true,
             Some(generation) => {
                 present.generation == generation && present.id.as_ref() == Some(&notification.channel.id)
             }
@@ -76,6 +78,7 @@ impl Status {
             received: earlier(before.received, whole_seconds(Some(now))),
             changes_since: earlier(before.changes_since, whole_seconds(notification.changes_since)),
             types,
+            generation: before.generation.max(made_for),
         };
         self.version += 1;
         true
@@ -96,7 +99,7 @@ fn durable(record: &Record) -> Record {
         &mut channel.verified,
         &mut channel.last_notification,
         &mut channel.last_check,
-        &mut channel.renewal,
+        &mut channel.suspect,
         &mut durable.last_full_sync,
         &mut durable.last_change,
         &mut durable.erased,

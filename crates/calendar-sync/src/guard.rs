@@ -1,0 +1,48 @@
+//! The guard against mass deletion: a full read that lacks more than half of many events may be a provider's hiccup. Its
+//! deletions are held back until a second one, later, with the account's profiles known to be connected, agrees.
+
+use jiff::Timestamp;
+
+use crate::decide::after;
+use crate::reading::Reading;
+use crate::schedule::{self, CONFIRM_AFTER};
+use crate::{Desired, Held, Observed};
+
+/// So many stored events may vanish all at once without being suspicious.
+const FEW: usize = 20;
+
+/// What it means that a read does not show an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Absence {
+    /// It is gone.
+    pub deletes: bool,
+    /// It may be gone: a second look decides.
+    pub held: Option<Held>,
+}
+
+/// Judges a complete read.
+pub(crate) fn judge(desired: &Desired, observed: &Observed, reading: &Reading, now: Timestamp) -> Absence {
+    if !reading.is_full() {
+        return Absence { deletes: false, held: observed.record.held.clone() };
+    }
+    if !schedule::absence_tells(observed.record.account.as_ref()) {
+        return Absence { deletes: false, held: None };
+    }
+    let (missing, of) = reading.missing(desired, &observed.stored);
+    if of <= FEW || missing * 2 <= of {
+        return Absence { deletes: true, held: None };
+    }
+    match &observed.record.held {
+        Some(held) if after(held.time, CONFIRM_AFTER) <= now && !account_unsure(observed, now) => {
+            Absence { deletes: true, held: None }
+        }
+        Some(held) => Absence { deletes: false, held: Some(Held { missing, of, time: held.time }) },
+        None => Absence { deletes: false, held: Some(Held { missing, of, time: now }) },
+    }
+}
+
+/// Whether the account is to be looked at before the second look at the events.
+pub(crate) fn account_unsure(observed: &Observed, now: Timestamp) -> bool {
+    let Some(held) = &observed.record.held else { return false };
+    after(held.time, CONFIRM_AFTER) <= now && observed.memory.last_account_check.is_none_or(|last| last < held.time)
+}
