@@ -319,7 +319,8 @@ impl<'a> Driver<'a> {
             };
             self.call(pass, lane, Endpoint::Events, async |client, token| client.events(token, &query).await).await
         } else {
-            let Some(page) = pass.page.take() else { return Outcome::NotFound };
+            // Kept until the next one is known: with a token that has run out the same page is asked for again.
+            let Some(page) = pass.page.clone() else { return Outcome::NotFound };
             self.call(pass, lane, Endpoint::EventsPage, async |client, token| client.next_page(token, &page).await)
                 .await
         };

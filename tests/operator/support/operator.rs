@@ -86,6 +86,11 @@ impl Operator {
         assert!(ready.await.is_ok(), "the operator did not become ready; its log:\n{}", self.log().join("\n"));
     }
 
+    /// The callback base it tells Cronofy, unless a test gave another.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.webhook)
+    }
+
     /// Everything it has logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
