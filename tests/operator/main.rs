@@ -17,3 +17,4 @@ mod rights;
 mod signatures;
 mod store;
 mod sync;
+mod trouble;

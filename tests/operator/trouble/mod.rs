@@ -1,0 +1,7 @@
+//! Trouble, cause by cause: each has its own word and one line that names the remedy, costs no request more than its tries,
+//! takes nothing from the copy, and is over by itself when its cause is.
+
+mod answers;
+mod bench;
+
+use self::bench::{Bench, Requests, Told, Trial, sum, times};
