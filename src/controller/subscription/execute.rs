@@ -216,11 +216,12 @@ impl<'a> Driver<'a> {
                 pass.token = Some(token);
                 Outcome::TokenReady
             }
-            Err(accounts::Error::Cronofy(error)) => {
-                self.slow_down(&error);
-                Outcome::Failed(failure::cronofy(&error))
+            Err(error) => {
+                if let accounts::Error::Cronofy(error) = &error {
+                    self.slow_down(error);
+                }
+                Outcome::Failed(failure::account(&error, &self.grant))
             }
-            Err(error) => Outcome::Failed(failure::account(&error)),
         }
     }
 
@@ -250,7 +251,7 @@ impl<'a> Driver<'a> {
             Err(cronofy::Error::NotFound(_)) => Err(Outcome::NotFound),
             Err(error) => {
                 self.slow_down(&error);
-                Err(Outcome::Failed(failure::cronofy(&error)))
+                Err(Outcome::Failed(failure::cronofy(&error, &self.grant)))
             }
         }
     }

@@ -43,7 +43,12 @@ fn everywhere() -> Vec<Cause> {
         unavailable("502", 502, "Cronofy is in trouble (502): it is tried again"),
         unavailable("503", 503, "Cronofy is in trouble (503): it is tried again"),
         unavailable("504", 504, "Cronofy is in trouble (504): it is tried again"),
-        retried("423", Answer::status(423), "Locked", "the account is locked at Cronofy for now (423): it is tried again"),
+        retried(
+            "423",
+            Answer::status(423),
+            "Locked",
+            "the account is locked at Cronofy for now (423): it is tried again",
+        ),
         retried("cut", Answer::Cut, "CronofyUnreachable", broke),
         retried("html", text(200, "text/html", page), "MalformedAnswer", malformed),
         retried("empty", Answer::status(200), "MalformedAnswer", malformed),
@@ -84,23 +89,36 @@ fn everywhere() -> Vec<Cause> {
     ]
 }
 
-/// The name of a call in messages, how many requests lead to it once, and how many each try costs.
-fn way_to(endpoint: Endpoint) -> (&'static str, Requests, Requests) {
+/// How many requests lead to a call once, and how many each try of it costs.
+pub fn way_to(endpoint: Endpoint) -> (Requests, Requests) {
     use Endpoint::{CreateChannel, Events, EventsPage, ListChannels, Token, UserInfo};
     match endpoint {
-        Token => ("refresh_token", times(0, &[]), times(1, &[Token])),
-        UserInfo => ("userinfo", times(1, &[Token]), times(1, &[UserInfo])),
-        ListChannels => ("list_channels", times(1, &[Token, UserInfo]), times(1, &[ListChannels])),
+        Token => (times(0, &[]), times(1, &[Token])),
+        UserInfo => (times(1, &[Token]), times(1, &[UserInfo])),
+        ListChannels => (times(1, &[Token, UserInfo]), times(1, &[ListChannels])),
         // A channel is only asked for if a fresh list does not show it.
-        CreateChannel => ("create_channel", times(1, &[Token, UserInfo]), times(1, &[ListChannels, CreateChannel])),
-        Events => ("events", times(0, &[]), times(1, &[Events])),
-        EventsPage => ("events_page", times(0, &[]), times(1, &[Events, EventsPage])),
+        CreateChannel => (times(1, &[Token, UserInfo]), times(1, &[ListChannels, CreateChannel])),
+        Events => (times(0, &[]), times(1, &[Events])),
+        EventsPage => (times(0, &[]), times(1, &[Events, EventsPage])),
+        other => panic!("no subscription calls {other:?}"),
+    }
+}
+
+/// The name of a call in messages.
+pub fn call(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Token => "refresh_token",
+        Endpoint::UserInfo => "userinfo",
+        Endpoint::ListChannels => "list_channels",
+        Endpoint::CreateChannel => "create_channel",
+        Endpoint::Events => "events",
+        Endpoint::EventsPage => "events_page",
         other => panic!("no subscription calls {other:?}"),
     }
 }
 
 /// The conditions that a trouble at a call is on: without a channel also on that one.
-fn conditions(endpoint: Endpoint, reason: &str) -> &'static [&'static str] {
+pub fn conditions(endpoint: Endpoint, reason: &str) -> &'static [&'static str] {
     let credentials = ["AuthorizationRevoked", "ClientCredentialsInvalid", "InsufficientScope", "Unauthorized"];
     match (matches!(endpoint, Endpoint::Events | Endpoint::EventsPage), credentials.contains(&reason)) {
         (true, false) => &["Synced"],
@@ -111,16 +129,16 @@ fn conditions(endpoint: Endpoint, reason: &str) -> &'static [&'static str] {
 }
 
 /// A subscription that has run into a fault at a call.
-struct Stuck<'a> {
-    trial: Trial<'a>,
+pub struct Stuck<'a> {
+    pub trial: Trial<'a>,
     endpoint: Endpoint,
-    told: Told,
+    pub told: Told,
     /// Of the output, where there is one.
     output: Option<String>,
 }
 
 /// Lets a subscription run into a fault: one that is new, or for the reading of events one that has a copy already.
-async fn run_into<'a>(bench: &'a Bench, name: &str, endpoint: Endpoint, answer: Answer, told: Told) -> Stuck<'a> {
+pub async fn run_into<'a>(bench: &'a Bench, name: &str, endpoint: Endpoint, answer: Answer, told: Told) -> Stuck<'a> {
     let trial = Trial::prepare(bench, name).await;
     // The old refresh token lives on: the answer that brings the new one may be the one that is lost.
     trial.sim.settings(|settings| settings.rotation = Rotation::WithGrace);
@@ -141,13 +159,18 @@ async fn run_into<'a>(bench: &'a Bench, name: &str, endpoint: Endpoint, answer: 
 }
 
 impl Stuck<'_> {
+    /// Whether it had an access token when it ran into the fault.
+    pub fn had_token(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// What was stored stays as it is.
-    async fn keeps_its_copy(&self) {
+    pub async fn keeps_its_copy(&self) {
         assert_eq!(self.trial.output_version().await, self.output, "{}: the copy was touched", self.trial.name);
     }
 
     /// The cause is gone.
-    async fn heals(&self) {
+    pub async fn heals(&self) {
         self.keeps_its_copy().await;
         self.trial.sim.clear_faults();
         if self.told.stalled {
@@ -161,7 +184,7 @@ impl Stuck<'_> {
 }
 
 fn told(endpoint: Endpoint, cause: &Cause) -> Told {
-    let (call, ..) = way_to(endpoint);
+    let call = call(endpoint);
     Told {
         reason: cause.reason,
         message: format!("{call}: {}", cause.message),
@@ -170,7 +193,8 @@ fn told(endpoint: Endpoint, cause: &Cause) -> Told {
     }
 }
 
-const WAY: [Endpoint; 6] = [
+/// The calls of a subscription's way, in their order.
+pub const WAY: [Endpoint; 6] = [
     Endpoint::Token,
     Endpoint::UserInfo,
     Endpoint::ListChannels,
@@ -179,7 +203,8 @@ const WAY: [Endpoint; 6] = [
     Endpoint::EventsPage,
 ];
 
-fn label(endpoint: Endpoint) -> &'static str {
+/// A call in the name of a subscription.
+pub fn label(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Token => "token",
         Endpoint::UserInfo => "userinfo",
@@ -207,7 +232,7 @@ async fn an_answer_that_is_none_is_told_tried_again_no_faster_than_shown_and_ove
         let stuck = run_into(&bench, &name, endpoint, cause.answer, told).await;
         // One that takes half a minute to fail need not do so thrice.
         let tries = if cause.name == "timeout" { 1 } else { 3 };
-        let (_, once, each) = way_to(endpoint);
+        let (once, each) = way_to(endpoint);
         let (count, requests) = stuck.trial.failed(tries).await;
         let expected = (0..count).fold(once, |requests, _| sum(requests, each.clone()));
         assert_eq!(requests, expected, "{name} after {count} tries");
@@ -232,7 +257,7 @@ async fn what_no_retry_mends_costs_one_request_until_a_person_acts() {
     let trials: Vec<_> = stuck.iter().map(|stuck| &stuck.trial).collect();
     bench.wake(&trials, 3).await;
     for Stuck { trial, endpoint, .. } in &stuck {
-        let (_, once, each) = way_to(*endpoint);
+        let (once, each) = way_to(*endpoint);
         assert_eq!(trial.requests(), sum(once, each), "{} after it was woken", trial.name);
     }
     join_all(stuck.iter().map(Stuck::heals)).await;

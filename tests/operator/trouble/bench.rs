@@ -235,9 +235,8 @@ impl<'a> Trial<'a> {
     pub async fn explained(&self, told: &Told) -> CalendarSubscription {
         let name = &self.name;
         let Told { reason, message, on, stalled } = told;
-        let found = self
-            .until(&format!("says {reason}"), |subscription| condition(subscription, "Ready").1 == *reason)
-            .await;
+        let found =
+            self.until(&format!("says {reason}"), |subscription| condition(subscription, "Ready").1 == *reason).await;
         let said = |status: &str| (status.to_owned(), (*reason).to_owned(), message.clone());
         for kind in on.iter().chain(&["Ready"]) {
             assert_eq!(condition(&found, kind), said("False"), "{name}: {kind}");
@@ -262,14 +261,20 @@ impl<'a> Trial<'a> {
         let about = format!("regarding.kind={kind},regarding.name={name},reason={}", told.reason);
         let listed = async || api.list(&ListParams::default().fields(&about)).await.unwrap().items;
         let text = format!("{name}: an Event {}", told.reason);
-        let events = eventually(&text, PATIENCE, || async {
-            Some(listed().await).filter(|events| !events.is_empty())
-        });
+        let events = eventually(&text, PATIENCE, || async { Some(listed().await).filter(|events| !events.is_empty()) });
         let events = events.await.unwrap();
         let notes: Vec<_> = events.iter().map(|event| event.note.as_deref().unwrap_or_default()).collect();
         assert_eq!(notes, [told.message.as_str()], "{name}");
         assert!(events[0].series.is_none(), "{name}: told again and again: {:?}", events[0].series);
         assert_eq!(events[0].type_.as_deref(), Some("Warning"), "{name}");
+    }
+
+    /// How many Events there are that warn of anything.
+    pub async fn warnings(&self) -> usize {
+        let api: Api<Event> = Api::namespaced(self.bench.world.client.clone(), self.bench.world.ns());
+        let about = ListParams::default().fields(&format!("regarding.name={}", self.name));
+        let events = api.list(&about).await.unwrap().items;
+        events.iter().filter(|event| event.type_.as_deref() == Some("Warning")).count()
     }
 
     /// Waits for this many failures in a row. Gives how many there were, and what was asked of Cronofy until then: looked at

@@ -3,5 +3,6 @@
 
 mod answers;
 mod bench;
+mod refusals;
 
 use self::bench::{Bench, Requests, Told, Trial, sum, times};
