@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use calendar_sync::Memory;
 use cronofy::url::Url;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
 use super::accounts::Accounts;
 use super::backoff::Backoff;
 use super::budget::{Budgets, Limits};
 use super::events::Events;
+use super::looks::Looks;
 use super::subscription::Dereferenced;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
@@ -62,8 +65,8 @@ pub struct Remembered {
     pub credentials: Option<String>,
     /// Fingerprint of what people asked for when it was looked at last: spec, annotation, application.
     pub asked: Option<String>,
-    /// Looks in a row at something that only a person can mend.
-    pub looks: u32,
+    /// Looks at something that only a person can mend.
+    pub looks: Looks,
     /// Version of the output as we wrote it last: our own write must not wake us.
     pub output_version: Option<String>,
 }
@@ -180,6 +183,14 @@ impl Context {
     pub fn remember(&self, uid: &str, change: impl FnOnce(&mut Remembered)) {
         let mut all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         change(all.entry(uid.to_owned()).or_default());
+    }
+
+    /// The wait before the next look at something that only a person can mend.
+    #[must_use]
+    pub fn next_look(&self, uid: &str) -> Duration {
+        let mut wait = Duration::ZERO;
+        self.remember(uid, |remembered| wait = remembered.looks.wait(Instant::now()));
+        wait
     }
 
     /// Forgets a subscription that is gone.

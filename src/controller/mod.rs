@@ -12,6 +12,7 @@ pub mod events;
 pub mod failure;
 pub mod fleet;
 pub mod leader;
+pub mod looks;
 pub mod secrets;
 pub mod subscription;
 pub mod watches;
