@@ -48,7 +48,7 @@ impl Bench {
         // One watch instead of a question every few milliseconds from each trouble.
         let (seen, writer) = reflector::store();
         let mut watching = JoinSet::new();
-        let subscriptions = world.subscriptions();
+        let subscriptions: Api<CalendarSubscription> = Api::all(world.client.clone());
         let events = watcher(subscriptions, watcher::Config::default()).default_backoff().reflect(writer);
         watching.spawn(events.for_each(|_| std::future::ready(())));
         Self { world, _operator: operator, seen, _watching: watching }
@@ -57,20 +57,20 @@ impl Bench {
     /// Waits until a subscription is as wanted.
     async fn until(
         &self,
-        name: &str,
+        key: &ObjectRef<CalendarSubscription>,
         what: &str,
         wanted: impl Fn(&CalendarSubscription) -> bool,
     ) -> CalendarSubscription {
-        let key = ObjectRef::new(name).within(self.world.ns());
+        let name = &key.name;
         let text = format!("{name}: {what}");
         let found = eventually(&text, PATIENCE, || {
-            let found = self.seen.get(&key).filter(|subscription| wanted(subscription));
+            let found = self.seen.get(key).filter(|subscription| wanted(subscription));
             std::future::ready(found)
         });
         match found.await {
             Ok(subscription) => subscription.as_ref().clone(),
             Err(error) => {
-                let last = self.seen.get(&key).map(|subscription| json!(subscription.status));
+                let last = self.seen.get(key).map(|subscription| json!(subscription.status));
                 panic!("{error}; the status was last {last:#?}");
             }
         }
@@ -120,6 +120,8 @@ pub struct Told {
 pub struct Trial<'a> {
     bench: &'a Bench,
     pub name: String,
+    /// Where the subscription and the account's Secret are.
+    pub namespace: String,
     pub sim: Simulator,
     pub account: String,
 }
@@ -128,17 +130,25 @@ impl<'a> Trial<'a> {
     /// A Cronofy that knows an application and an account, and both of them in Secrets. There is no subscription yet.
     pub async fn prepare(bench: &'a Bench, name: &str) -> Self {
         let sim = Simulator::start(Options::default()).await.unwrap();
-        Self::with(bench, name, sim).await
+        Self::with(bench, bench.world.ns(), name, sim).await
     }
 
-    /// The same with a simulator that knows nobody yet.
-    pub async fn with(bench: &'a Bench, name: &str, sim: Simulator) -> Self {
+    /// The same in any namespace, with a simulator that knows nobody yet. The application is where all of them are.
+    pub async fn with(bench: &'a Bench, namespace: &str, name: &str, sim: Simulator) -> Self {
         let (account, token) = registered(&sim);
-        let trial = Self { bench, name: name.to_owned(), sim, account };
+        let trial = Self { bench, name: name.to_owned(), namespace: namespace.to_owned(), sim, account };
         trial.put_token(&token).await;
         trial.put_credentials(CLIENT_SECRET).await;
         trial.put_application(json!({})).await;
         trial
+    }
+
+    fn api(&self) -> Api<CalendarSubscription> {
+        Api::namespaced(self.bench.world.client.clone(), &self.namespace)
+    }
+
+    fn key(&self) -> ObjectRef<CalendarSubscription> {
+        ObjectRef::new(&self.name).within(&self.namespace)
     }
 
     /// Name of the application's Secret.
@@ -148,7 +158,7 @@ impl<'a> Trial<'a> {
 
     /// Puts a refresh token into the account's Secret.
     pub async fn put_token(&self, token: &str) {
-        self.bench.world.secret(&self.name, &[("refresh_token", token)]).await;
+        self.bench.world.secret_in(&self.namespace, &self.name, &[("refresh_token", token)]).await;
     }
 
     /// A new authorization by the owner, put into the Secret.
@@ -186,10 +196,13 @@ impl<'a> Trial<'a> {
     pub async fn subscribe(&self, more: Value) {
         let mut spec =
             json!({ "applicationRef": { "name": self.name }, "account": { "secretRef": { "name": self.name } } });
+        if self.namespace != self.bench.world.ns() {
+            spec["applicationRef"]["namespace"] = json!(self.bench.world.ns());
+        }
         for (key, value) in more.as_object().cloned().unwrap_or_default() {
             spec[key] = value;
         }
-        self.bench.world.subscribe(&self.name, spec).await;
+        self.bench.world.subscribe_in(&self.namespace, &self.name, spec).await;
     }
 
     /// A subscription with two events in its copy, and a Cronofy that shows one of them a page.
@@ -205,12 +218,14 @@ impl<'a> Trial<'a> {
 
     /// Asks for a look, as a person would who has mended something.
     pub async fn request(&self) {
-        self.bench.world.annotate(&self.name, REQUESTED_AT, &Timestamp::now().to_string()).await;
+        let annotation = json!({ REQUESTED_AT: Timestamp::now().to_string() });
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": annotation } }));
+        self.api().patch(&self.name, &PatchParams::default(), &patch).await.unwrap();
     }
 
     /// Marks the subscription as the webhook would.
     pub async fn mark(&self) {
-        let api = self.bench.world.subscriptions();
+        let api = self.api();
         let status = api.get(&self.name).await.unwrap().status.unwrap_or_default();
         let sequence = status.notification.map_or(0, |notification| notification.sequence) + 1;
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
@@ -220,7 +235,12 @@ impl<'a> Trial<'a> {
     }
 
     pub async fn until(&self, what: &str, wanted: impl Fn(&CalendarSubscription) -> bool) -> CalendarSubscription {
-        self.bench.until(&self.name, what, wanted).await
+        self.bench.until(&self.key(), what, wanted).await
+    }
+
+    /// Whether all is well at the moment.
+    pub async fn is_ready(&self) -> bool {
+        condition(&self.api().get(&self.name).await.unwrap(), "Ready").0 == "True"
     }
 
     /// Waits until all is well.
@@ -256,7 +276,7 @@ impl<'a> Trial<'a> {
     /// There is exactly one Event about it.
     pub async fn told_once(&self, told: &Told) {
         let name = &self.name;
-        let api: Api<Event> = Api::namespaced(self.bench.world.client.clone(), self.bench.world.ns());
+        let api: Api<Event> = Api::namespaced(self.bench.world.client.clone(), &self.namespace);
         let kind = "CalendarSubscription";
         let about = format!("regarding.kind={kind},regarding.name={name},reason={}", told.reason);
         let listed = async || api.list(&ListParams::default().fields(&about)).await.unwrap().items;
@@ -271,7 +291,7 @@ impl<'a> Trial<'a> {
 
     /// How many Events there are that warn of anything.
     pub async fn warnings(&self) -> usize {
-        let api: Api<Event> = Api::namespaced(self.bench.world.client.clone(), self.bench.world.ns());
+        let api: Api<Event> = Api::namespaced(self.bench.world.client.clone(), &self.namespace);
         let about = ListParams::default().fields(&format!("regarding.name={}", self.name));
         let events = api.list(&about).await.unwrap().items;
         events.iter().filter(|event| event.type_.as_deref() == Some("Warning")).count()
@@ -281,7 +301,7 @@ impl<'a> Trial<'a> {
     /// before the next try is due, so that none is under way.
     pub async fn failed(&self, times: i32) -> (usize, Requests) {
         let (name, seen) = (&self.name, &self.bench.seen);
-        let key = ObjectRef::new(name).within(self.bench.world.ns());
+        let key = self.key();
         let text = format!("{name}: has failed {times} times");
         let found = eventually(&text, PATIENCE, || {
             let failure = seen.get(&key).and_then(|subscription| subscription.status.as_ref()?.failure.clone());

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bench;
+mod references;
 mod refusals;
 
 use self::bench::{Bench, Requests, Told, Trial, sum, times};
