@@ -10,7 +10,7 @@ use cronofy::{Answer, Credentials, Endpoint};
 use kube::Client;
 use tokio::time::Instant;
 
-use super::budget::{Budget, Lane};
+use super::budget::{Budget, Lane, Paused};
 use super::context::ApplicationKey;
 use super::failure;
 use super::secrets::{self, SecretKey, StoredToken};
@@ -73,6 +73,9 @@ pub enum Error {
     /// Cronofy.
     #[error(transparent)]
     Cronofy(#[from] cronofy::Error),
+    /// The application's turn.
+    #[error(transparent)]
+    Paused(#[from] Paused),
 }
 
 /// The token states of all accounts.
@@ -163,7 +166,7 @@ impl Accounts {
         }
         let mut look = self.look(grant).await?;
         self.store_left_over(&state, &mut look, &mut unstored).await?;
-        self.metrics.budget_wait(lane.into(), budget.acquire(lane, &grant.account_key()).await);
+        self.metrics.budget_wait(lane.into(), budget.acquire(lane, &grant.account_key()).await?);
         let asked = Instant::now();
         let (endpoint, answer) = match (&grant.account, &look.stored) {
             (AccountKey::ApplicationCalendar(id), _) => {

@@ -4,6 +4,10 @@ use calendar_sync::{Failure, Reason, Retry};
 use cronofy::TransportFault;
 
 use super::accounts::{self, AccountKey, Grant};
+use super::budget::Paused;
+
+const RATE_LIMITED: &str = "the application's request limit at Cronofy is spent (429): all its subscriptions wait; lower \
+                            spec.limits of the CronofyApplication, or ask Cronofy for more";
 
 /// A failed call to Cronofy in the name of a grant. Of 401 and 404 only those of the call for a token come here: the engine
 /// decides about the others.
@@ -53,7 +57,10 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
         ),
         Error::PaymentRequired(refusal) => (
             Reason::PlanRequired,
-            format!("{}: the application's plan at Cronofy lacks this feature (402): change the plan", refusal.endpoint),
+            format!(
+                "{}: the application's plan at Cronofy lacks this feature (402): change the plan",
+                refusal.endpoint
+            ),
         ),
         Error::Forbidden(refusal) => (
             Reason::InsufficientScope,
@@ -91,12 +98,7 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
             Reason::Locked,
             format!("{}: the account is locked at Cronofy for now (423): it is tried again", refusal.endpoint),
         ),
-        Error::RateLimited { .. } => (
-            Reason::RateLimited,
-            "the application's request limit at Cronofy is spent (429): all its subscriptions wait; lower spec.limits of the \
-             CronofyApplication, or ask Cronofy for more"
-                .to_owned(),
-        ),
+        Error::RateLimited { .. } => (Reason::RateLimited, RATE_LIMITED.to_owned()),
         Error::Server { refusal, .. } => (
             Reason::CronofyUnavailable,
             format!("{}: Cronofy is in trouble ({}): it is tried again", refusal.endpoint, refusal.status),
@@ -110,7 +112,9 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
         ),
         Error::Malformed { endpoint, .. } => (
             Reason::MalformedAnswer,
-            format!("{endpoint}: the answer is not JSON as Cronofy documents it: check for a proxy in between; it is tried again"),
+            format!(
+                "{endpoint}: the answer is not JSON as Cronofy documents it: check for a proxy in between; it is tried again"
+            ),
         ),
         Error::TooLarge { endpoint, limit } => (
             Reason::MalformedAnswer,
@@ -127,6 +131,12 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
             (Reason::InvalidRequest, format!("the request was not sent, since {reason}: correct the spec"))
         }
     }
+}
+
+/// Another request of the application was answered with 429.
+#[must_use]
+pub fn paused(Paused(rest): Paused) -> Failure {
+    Failure { reason: Reason::RateLimited, message: RATE_LIMITED.to_owned(), retry: Retry::After(rest) }
 }
 
 /// What brings a grant back that is not enough.
@@ -160,6 +170,7 @@ fn setting(parameter: &str) -> Option<&'static str> {
 pub fn account(error: &accounts::Error, grant: &Grant) -> Failure {
     match error {
         accounts::Error::Cronofy(error) => cronofy(error, grant),
+        accounts::Error::Paused(pause) => paused(*pause),
         accounts::Error::Secret(error) => Failure {
             reason: Reason::SecretUnavailable,
             message: error.to_string(),

@@ -235,6 +235,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Answer<T>, Outcome> {
         let Some(token) = &pass.token else { return Err(Outcome::Unauthorized) };
         let waited = self.budget.acquire(lane, &self.grant.account_key()).await;
+        let waited = waited.map_err(|paused| Outcome::Failed(failure::paused(paused)))?;
         self.context.metrics.budget_wait(lane.into(), waited);
         let begun = Instant::now();
         let result = call(&self.cronofy, token).await;
