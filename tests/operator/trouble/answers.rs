@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cronofy_operator::api::CalendarSubscription;
 use cronofy_sim::{Answer, Endpoint, Fault, Rotation};
 use futures::future::join_all;
 
@@ -133,6 +134,8 @@ pub struct Stuck<'a> {
     pub trial: Trial<'a>,
     endpoint: Endpoint,
     pub told: Told,
+    /// The subscription as it said so first.
+    pub found: CalendarSubscription,
     /// Of the output, where there is one.
     output: Option<String>,
 }
@@ -154,16 +157,11 @@ pub async fn run_into<'a>(bench: &'a Bench, name: &str, endpoint: Endpoint, answ
         trial.sim.inject(fault);
         trial.subscribe(serde_json::json!({})).await;
     }
-    trial.explained(&told).await;
-    Stuck { trial, endpoint, told, output }
+    let found = trial.explained(&told).await;
+    Stuck { trial, endpoint, told, found, output }
 }
 
 impl Stuck<'_> {
-    /// Whether it had an access token when it ran into the fault.
-    pub fn had_token(&self) -> bool {
-        self.output.is_some()
-    }
-
     /// What was stored stays as it is.
     pub async fn keeps_its_copy(&self) {
         assert_eq!(self.trial.output_version().await, self.output, "{}: the copy was touched", self.trial.name);

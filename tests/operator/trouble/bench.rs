@@ -37,9 +37,14 @@ pub struct Bench {
 impl Bench {
     /// An operator with room for all troubles at once. It also looks after the namespaces that are named.
     pub async fn start(name: &str, further_namespaces: &[&str]) -> Self {
+        Self::working_on(64, name, further_namespaces).await
+    }
+
+    /// The same with an operator that reconciles so many subscriptions at a time.
+    pub async fn working_on(concurrency: u32, name: &str, further_namespaces: &[&str]) -> Self {
         let world = World::start(name).await;
         let mut options = world.operator_options().await;
-        options.arguments = vec!["--concurrency".to_owned(), "64".to_owned()];
+        options.arguments = vec!["--concurrency".to_owned(), concurrency.to_string()];
         for namespace in further_namespaces {
             world.grant(namespace).await;
             options.namespaces.push((*namespace).to_owned());
@@ -133,6 +138,11 @@ impl<'a> Trial<'a> {
         Self::with(bench, bench.world.ns(), name, sim).await
     }
 
+    /// Another account that is known to the same Cronofy, to be used by way of the same application.
+    pub async fn beside(&self, name: &str) -> Self {
+        Self::with(self.bench, &self.namespace, name, self.sim.clone()).await
+    }
+
     /// The same in any namespace, with a simulator that knows nobody yet. The application is where all of them are.
     pub async fn with(bench: &'a Bench, namespace: &str, name: &str, sim: Simulator) -> Self {
         let (account, token) = registered(&sim);
@@ -207,12 +217,18 @@ impl<'a> Trial<'a> {
 
     /// A subscription with two events in its copy, and a Cronofy that shows one of them a page.
     pub async fn copied(&self) {
+        self.copied_by_way_of(&self.name).await;
+    }
+
+    /// The same by way of this application.
+    pub async fn copied_by_way_of(&self, application: &str) {
         self.sim.settings(|settings| settings.page_size = 1);
         for title in ["one", "two"] {
-            self.sim.put_event(&self.account, event(title, 1)).unwrap();
+            self.sim.put_event(&self.account, event(title, 1).uid(format!("{title} of {}", self.name))).unwrap();
         }
-        self.subscribe(json!({})).await;
+        self.subscribe(json!({ "applicationRef": { "name": application } })).await;
         self.ready().await;
+        self.sim.settle().await;
         self.sim.clear_journal();
     }
 

@@ -3,7 +3,8 @@
 
 mod answers;
 mod bench;
+mod limits;
 mod references;
 mod refusals;
 
-use self::bench::{Bench, Requests, Told, Trial, sum, times};
+use self::bench::{Bench, Requests, Told, Trial, registered, sum, times};

@@ -1,12 +1,13 @@
 //! Answers that mean something of their own where they come.
 
-use cronofy_sim::{Answer, Endpoint, Fault, WrongClient};
+use cronofy_sim::{Answer, Endpoint, Fault, Notification, WrongClient};
 use futures::future::join_all;
 use serde_json::json;
+use testenv::eventually;
 
 use super::answers::{Stuck, WAY, call, label, run_into, way_to};
 use super::{Bench, Requests, Told, Trial, sum, times};
-use crate::support::condition;
+use crate::support::{PATIENCE, condition};
 
 use Endpoint::{CreateChannel, Events, EventsPage, ListChannels, Token, UserInfo};
 
@@ -49,26 +50,11 @@ const NOT_FOUND: &str =
 const SCOPE: &str = "the account's authorization lacks a scope (403): let the owner authorize again with read_events, and \
                      put the new refresh_token into Secret";
 
-/// A call that is refused a fresh token, too: each try asks for one twice, the first one only once if it had one.
-fn without_end(endpoint: Endpoint) -> Case {
-    let (once, each) = match endpoint {
-        UserInfo => (times(0, &[]), times(2, &[Token, UserInfo])),
-        ListChannels => (times(1, &[UserInfo]), times(2, &[Token, ListChannels])),
-        CreateChannel => (times(1, &[UserInfo]), sum(times(2, &[Token, CreateChannel]), times(1, &[ListChannels]))),
-        Events => (times(0, &[]), times(2, &[Token, Events])),
-        // A page whose token has ended is read again from the first one.
-        EventsPage => (times(0, &[]), times(2, &[Token, Events, EventsPage])),
-        other => panic!("{other:?} takes no access token"),
-    };
-    let case = retried("401", endpoint, Answer::status(401), "Unauthorized", REFUSED_TOKEN);
-    Case { cost: (once, each), ..case }
-}
-
 fn retried_cases() -> Vec<Case> {
     let not_found = |endpoint, status| retried("404", endpoint, Answer::status(status), "NotFound", NOT_FOUND);
     let foreign = "Cronofy's next page is at https://elsewhere.invalid, which is not the application's API, so it was not \
                    read: check spec.dataCenter; it is tried again";
-    let mut cases = vec![
+    vec![
         not_found(ListChannels, 404),
         not_found(CreateChannel, 410),
         not_found(Events, 404),
@@ -100,9 +86,7 @@ fn retried_cases() -> Vec<Case> {
         ),
         retried("foreign", Events, Answer::ForeignPage, "ForeignPage", foreign),
         retried("foreign", EventsPage, Answer::ForeignPage, "ForeignPage", foreign),
-    ];
-    cases.extend([UserInfo, ListChannels, CreateChannel, Events, EventsPage].map(without_end));
-    cases
+    ]
 }
 
 fn terminal_cases() -> Vec<Case> {
@@ -184,10 +168,7 @@ async fn refusals_that_may_pass_are_tried_again_and_cost_what_each_try_costs() {
     let bench = Bench::start("refused", &[]).await;
     join_all(retried_cases().into_iter().map(async |case| {
         let stuck = stuck(&bench, &case).await;
-        let (count, mut requests) = stuck.trial.failed(3).await;
-        if case.reason == "Unauthorized" && stuck.had_token() {
-            *requests.entry(Token).or_default() += 1; // the first try had one
-        }
+        let (count, requests) = stuck.trial.failed(3).await;
         let (once, each) = case.cost;
         let expected = (0..count).fold(once, |requests, _| sum(requests, each.clone()));
         assert_eq!(requests, expected, "{} after {count} tries", stuck.trial.name);
@@ -293,23 +274,54 @@ async fn wrong_credentials_are_told_apart_from_a_revoked_authorization() {
 }
 
 #[tokio::test]
-async fn a_refused_access_token_is_renewed_once_and_nobody_is_told() {
+async fn an_access_token_that_is_refused_although_it_is_fresh_is_renewed_no_more_than_once_a_try() {
+    let bench = Bench::start("unauthorized", &[]).await;
+    join_all(WAY.into_iter().filter(|endpoint| *endpoint != Token).map(async |endpoint| {
+        let case = retried("401", endpoint, Answer::status(401), "Unauthorized", REFUSED_TOKEN);
+        let stuck = stuck(&bench, &case).await;
+        let (count, requests) = stuck.trial.failed(3).await;
+        for (asked, least) in [(Token, count - 1), (endpoint, count)] {
+            assert!((least..=2 * count).contains(&requests[&asked]), "{count} tries of {endpoint:?} cost {requests:?}");
+        }
+        stuck.trial.told_once(&stuck.told).await;
+        stuck.heals().await;
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn an_access_token_that_has_ended_is_renewed_once_and_nobody_is_told() {
     let bench = Bench::start("expired", &[]).await;
     join_all(WAY.into_iter().filter(|endpoint| *endpoint != Token).map(async |endpoint| {
         let trial = Trial::prepare(&bench, label(endpoint)).await;
-        trial.sim.settings(|settings| settings.page_size = 1);
-        for title in ["one", "two"] {
-            trial.sim.put_event(&trial.account, crate::support::event(title, 1)).unwrap();
-        }
-        trial.sim.inject(Fault::next(1, endpoint, Answer::status(401)));
-        trial.subscribe(json!({})).await;
-        trial.ready().await;
-        trial.titles(&["one", "two"]).await;
-        let usual = times(1, &[Token, UserInfo, ListChannels, CreateChannel, Events, EventsPage]);
+        let fault = Fault::next(1, endpoint, Answer::status(401));
+        let usual = if matches!(endpoint, ListChannels | CreateChannel) {
+            trial.sim.inject(fault);
+            trial.subscribe(json!({})).await;
+            trial.ready().await;
+            times(1, &[Token, UserInfo, ListChannels, CreateChannel, Events])
+        } else {
+            trial.copied().await;
+            trial.sim.inject(fault);
+            if endpoint == UserInfo {
+                let channel = trial.sim.open_channels(&trial.account)[0].id.clone();
+                trial.sim.notify(&channel, &Notification::new("profile_disconnected"));
+                times(1, &[UserInfo])
+            } else {
+                trial.request().await;
+                times(1, &[Events, EventsPage])
+            }
+        };
         // A page whose token has ended is read again from the first one.
         let again =
             if endpoint == EventsPage { times(1, &[Token, Events, EventsPage]) } else { times(1, &[Token, endpoint]) };
-        assert_eq!(trial.requests(), sum(usual, again), "{endpoint:?}");
+        let expected = sum(usual, again);
+        let asked = eventually("all is asked again", PATIENCE, || {
+            std::future::ready((trial.requests().values().sum::<usize>() >= expected.values().sum()).then_some(()))
+        });
+        asked.await.unwrap();
+        trial.ready().await;
+        assert_eq!(trial.requests(), expected, "{endpoint:?}");
         assert_eq!(trial.warnings().await, 0, "{endpoint:?}");
     }))
     .await;
