@@ -13,6 +13,7 @@ pub mod failure;
 pub mod fleet;
 pub mod leader;
 pub mod looks;
+pub mod roll_call;
 pub mod secrets;
 pub mod subscription;
 pub mod watches;
@@ -32,6 +33,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use self::context::{ApplicationKey, Context};
+use self::roll_call::RollCall;
 use self::subscription::Error;
 use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
@@ -62,10 +64,11 @@ pub async fn run(
             let context = context.clone();
             let metrics = context.metrics.clone();
             let client = context.client.clone();
+            let mut roll_call = RollCall::default();
             let seen = move |event: &watcher::Event<GuardedApplication>| {
-                if let watcher::Event::Delete(object) = event {
-                    context.budgets.forget(&key_of(object));
-                    context.application_changed(key_of(object));
+                for key in roll_call.gone(event, key_of) {
+                    context.budgets.forget(&key);
+                    context.application_changed(key);
                 }
             };
             watches::applications(&client, scope, listing.clone(), &metrics, seen)
@@ -77,10 +80,11 @@ pub async fn run(
         let mut feed = routes.feed();
         let seen = {
             let context = context.clone();
+            let mut roll_call = RollCall::default();
             move |event: &watcher::Event<GuardedSubscription>| {
                 feed.observe(event);
-                if let watcher::Event::Delete(object) = event {
-                    context.forget(&object.uid().unwrap_or_default());
+                for uid in roll_call.gone(event, |object| object.uid().unwrap_or_default()) {
+                    context.forget(&uid);
                 }
             }
         };
