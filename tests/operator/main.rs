@@ -8,6 +8,7 @@ mod channels;
 mod deletion;
 mod describe;
 mod drift;
+mod durability;
 mod filters;
 mod isolation;
 mod marks;
