@@ -13,7 +13,7 @@ use serde_json::json;
 use testenv::{ControlPlane, Options, eventually};
 
 use crate::support::operator::OperatorOptions;
-use crate::support::switch::Switch;
+use crate::support::switch::{Switch, switched};
 use crate::support::{Operator, PATIENCE, World, condition, event};
 
 /// How long the sender of a notification waits for an answer here, less than Cronofy does.
@@ -22,14 +22,6 @@ const SENDER_WAITS: Duration = Duration::from_secs(4);
 async fn plane() -> &'static ControlPlane {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     Box::leak(Box::new(plane)) // its servers end with this process
-}
-
-/// A world whose notifications go wherever the switch leads.
-async fn switched(world: &World) -> (Switch, OperatorOptions) {
-    let switch = Switch::start().await;
-    let mut options = world.operator_options().await;
-    options.webhook_base_url = Some(format!("http://{}", switch.address()));
-    (switch, options)
 }
 
 async fn start(options: &OperatorOptions, switch: &Switch) -> Operator {

@@ -10,6 +10,7 @@ mod describe;
 mod drift;
 mod durability;
 mod filters;
+mod idle;
 mod isolation;
 mod marks;
 mod owners;
