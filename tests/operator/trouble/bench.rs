@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use testenv::eventually;
 use tokio::task::JoinSet;
 
-use crate::support::operator::{Operator, PATIENCE};
+use crate::support::operator::{Operator, OperatorOptions, PATIENCE};
 use crate::support::world::{CLIENT_ID, CLIENT_SECRET, World};
 use crate::support::{condition, event};
 
@@ -29,7 +29,7 @@ pub type Requests = BTreeMap<Endpoint, usize>;
 /// One operator and what is seen of its work.
 pub struct Bench {
     pub world: World,
-    _operator: Operator,
+    pub operator: Operator,
     seen: Store<CalendarSubscription>,
     _watching: JoinSet<()>,
 }
@@ -42,9 +42,17 @@ impl Bench {
 
     /// The same with an operator that reconciles so many subscriptions at a time.
     pub async fn working_on(concurrency: u32, name: &str, further_namespaces: &[&str]) -> Self {
+        Self::tuned(name, further_namespaces, |options| {
+            options.arguments = vec!["--concurrency".to_owned(), concurrency.to_string()];
+        })
+        .await
+    }
+
+    /// The same with an operator that is started like this.
+    pub async fn tuned(name: &str, further_namespaces: &[&str], tune: impl FnOnce(&mut OperatorOptions)) -> Self {
         let world = World::start(name).await;
         let mut options = world.operator_options().await;
-        options.arguments = vec!["--concurrency".to_owned(), concurrency.to_string()];
+        tune(&mut options);
         for namespace in further_namespaces {
             world.grant(namespace).await;
             options.namespaces.push((*namespace).to_owned());
@@ -56,7 +64,7 @@ impl Bench {
         let subscriptions: Api<CalendarSubscription> = Api::all(world.client.clone());
         let events = watcher(subscriptions, watcher::Config::default()).default_backoff().reflect(writer);
         watching.spawn(events.for_each(|_| std::future::ready(())));
-        Self { world, _operator: operator, seen, _watching: watching }
+        Self { world, operator, seen, _watching: watching }
     }
 
     /// Waits until a subscription is as wanted.

@@ -2,7 +2,7 @@
 //! takes nothing from the copy, and is over by itself when its cause is.
 
 mod answers;
-mod bench;
+pub mod bench;
 mod limits;
 mod references;
 mod refusals;
