@@ -1,7 +1,7 @@
 //! What a failed call means to the engine: one word, one line for a person, and when to try again.
 
 use calendar_sync::{Failure, Reason, Retry};
-use cronofy::TransportFault;
+use cronofy::{Endpoint, FieldError, TransportFault};
 
 use super::accounts::{self, AccountKey, Grant};
 use super::budget::Paused;
@@ -78,22 +78,7 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
                 refusal.endpoint
             ),
         ),
-        Error::Invalid { refusal, fields } => (
-            Reason::InvalidRequest,
-            match fields.first() {
-                Some(field) => {
-                    let (endpoint, key) = (refusal.endpoint, field.key.as_deref().unwrap_or("invalid"));
-                    match setting(&field.field) {
-                        Some(setting) => format!("{endpoint}: Cronofy refuses {setting} (422, {key}): correct it"),
-                        None => format!(
-                            "{endpoint}: Cronofy refuses the request (422), {}: {key}; correct the spec",
-                            field.field
-                        ),
-                    }
-                }
-                None => format!("{}: Cronofy refuses the request (422): correct the spec", refusal.endpoint),
-            },
-        ),
+        Error::Invalid { refusal, fields } => (Reason::InvalidRequest, invalid(refusal.endpoint, fields.first())),
         Error::Locked { refusal, .. } => (
             Reason::Locked,
             format!("{}: the account is locked at Cronofy for now (423): it is tried again", refusal.endpoint),
@@ -130,6 +115,18 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
         Error::InvalidRequest { reason } => {
             (Reason::InvalidRequest, format!("the request was not sent, since {reason}: correct the spec"))
         }
+    }
+}
+
+/// A 422: which setting is wrong, if Cronofy tells.
+fn invalid(endpoint: Endpoint, field: Option<&FieldError>) -> String {
+    let Some(FieldError { field, key, description: _ }) = field else {
+        return format!("{endpoint}: Cronofy refuses the request (422): correct the spec");
+    };
+    let key = key.as_deref().unwrap_or("invalid");
+    match setting(field) {
+        Some(setting) => format!("{endpoint}: Cronofy refuses {setting} (422, {key}): correct it"),
+        None => format!("{endpoint}: Cronofy refuses the request (422), {field}: {key}; correct the spec"),
     }
 }
 

@@ -180,8 +180,12 @@ async fn nothing_planted_is_found_where_it_does_not_belong() {
     }
     let events = listed::<Event>(&bench).await;
     assert!(events.len() > 20, "{}", events.len());
-    events.iter().for_each(|event| search("an Event", &json!(event).to_string(), &forbidden));
-    listed::<Lease>(&bench).await.iter().for_each(|lease| search("a lease", &json!(lease).to_string(), &forbidden));
+    for event in &events {
+        search("an Event", &json!(event).to_string(), &forbidden);
+    }
+    for lease in listed::<Lease>(&bench).await {
+        search("a lease", &json!(lease).to_string(), &forbidden);
+    }
     check_copies(&bench, &forbidden).await;
     for (what, text) in debug::shown().await {
         search(&format!("Debug of {what}"), &text, &forbidden);
@@ -211,7 +215,9 @@ async fn check_copies(bench: &Bench, forbidden: &BTreeMap<String, String>) {
     assert!(maps["titles-events"].contains(TITLE));
     search("the copy of titles", &maps["titles-events"].replace(TITLE, ""), forbidden);
     let full = &maps["full-events"];
-    text.iter().for_each(|text| assert!(full.contains(text), "{text} was planted and is allowed here"));
+    for text in text {
+        assert!(full.contains(text), "{text} was planted and is allowed here");
+    }
     let rest = text.iter().rev().chain([&TITLE]).fold(full.clone(), |rest, text| rest.replace(text, ""));
     search("the full copy", &rest, forbidden);
     for (name, map) in
