@@ -92,9 +92,19 @@ pub async fn run(
         synced.push(ready(store.clone()).boxed());
         subscription_stores.push(store.clone());
         let outputs = watches::outputs(&context, scope, listing.clone());
-        subscription_controllers.push(subscriptions(context.clone(), store, stream, outputs, stop.clone()).boxed());
+        subscription_controllers.push((store, stream, outputs));
     }
-    context.set_stores(application_stores, subscription_stores);
+    context.set_stores(application_stores.clone(), subscription_stores);
+    // An application that has not been listed yet would pass for one that does not exist.
+    let applications_known = future::join_all(application_stores.into_iter().map(ready)).shared();
+    let subscription_controllers = subscription_controllers.into_iter().map(|(store, stream, outputs)| {
+        let (context, stop, known) = (context.clone(), stop.clone(), applications_known.clone());
+        async move {
+            let _units = known.await;
+            subscriptions(context, store, stream, outputs, stop).await;
+        }
+        .boxed()
+    });
     context.metrics.max_concurrent_reconciles(Name::CalendarSubscription, context.options.concurrency);
     let caches_synced = async {
         future::join_all(synced).await;
@@ -327,3 +337,6 @@ where
         future::ready(())
     }
 }
+
+#[cfg(test)]
+mod tests;
