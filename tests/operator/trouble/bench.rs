@@ -53,6 +53,8 @@ impl Bench {
         let world = World::start(name).await;
         let mut options = world.operator_options().await;
         tune(&mut options);
+        // Many troubles make a server slow. Whether a lease outlives that is no question here.
+        options.arguments.push("--leader-election=false".to_owned());
         for namespace in further_namespaces {
             world.grant(namespace).await;
             options.namespaces.push((*namespace).to_owned());
