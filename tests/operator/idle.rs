@@ -8,9 +8,8 @@ use cronofy_sim::{Endpoint, Notification, Signing};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testenv::{AuditEntry, AuditLog, ControlPlane, Options, eventually};
@@ -33,13 +32,13 @@ async fn settled(world: &World) {
             verified && status.notification.as_ref().is_none_or(|notification| notification.types.is_empty())
         })
         .await;
-    // The last thing that is written.
-    let events: Api<Event> = Api::namespaced(world.client.clone(), world.ns());
-    let about = ListParams::default().fields("regarding.name=all,reason=Ready");
-    let told = eventually("an Event tells that it is Ready", PATIENCE, async || {
-        (!events.list(&about).await.unwrap().items.is_empty()).then_some(())
-    });
-    told.await.unwrap();
+    // A reconcile begins after the one before has ended: after two of them, so have all that had anything to do.
+    let watched = Watched::begin(world);
+    for reconciles in 1..=2 {
+        annotate_all(world).await;
+        let begun = |entry: &AuditEntry| entry.verb == "get" && entry.resource == "calendarsubscriptions";
+        watched.until("the subscription is looked at", reconciles, begun).await;
+    }
 }
 
 /// What is watched of the operator from some moment on.
