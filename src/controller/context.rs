@@ -21,6 +21,7 @@ use super::subscription::Dereferenced;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
+use crate::webhook::routes::Routes;
 
 /// Which application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +86,8 @@ pub struct Context {
     pub options: Settings,
     /// Metrics.
     pub metrics: Metrics,
+    /// Where this replica's webhook leads.
+    pub routes: Routes,
     /// Whether this replica leads; all others only serve the webhook.
     pub leading: watch::Receiver<bool>,
     /// Access tokens.
@@ -108,6 +111,7 @@ impl Context {
         client: Client,
         options: Settings,
         metrics: Metrics,
+        routes: Routes,
         leading: watch::Receiver<bool>,
         events: Events,
     ) -> Arc<Self> {
@@ -118,6 +122,7 @@ impl Context {
             client,
             options,
             metrics,
+            routes,
             leading,
             events,
             stores: OnceLock::new(),

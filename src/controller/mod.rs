@@ -39,7 +39,6 @@ use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
 use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
 use crate::store;
-use crate::webhook::routes::Routes;
 
 /// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
 pub const RECONCILE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -51,7 +50,6 @@ pub async fn run(
     context: Arc<Context>,
     server: &Info,
     scopes: &[Scope],
-    routes: &Routes,
     caches: &Component,
     stop: watch::Receiver<bool>,
 ) {
@@ -77,7 +75,7 @@ pub async fn run(
         application_stores.push(store.clone());
         application_controllers.push(applications(context.clone(), store, stream, stop.clone()).boxed());
 
-        let mut feed = routes.feed();
+        let mut feed = context.routes.feed();
         let seen = {
             let context = context.clone();
             let mut roll_call = RollCall::default();

@@ -10,6 +10,7 @@ use super::events::Events;
 use super::*;
 use crate::admin::Health;
 use crate::metrics::Metrics;
+use crate::webhook::routes::Routes;
 
 fn list(kind: &str, items: &[Value]) -> Value {
     json!({ "apiVersion": "cronofy-operator.dev/v1alpha1", "kind": kind, "metadata": { "resourceVersion": "1" }, "items": items })
@@ -53,13 +54,12 @@ async fn no_subscription_is_judged_before_all_applications_are_known() {
     let metrics = Metrics::new();
     let events = Events::new(client.clone(), "test".to_owned(), metrics.clone());
     let (_leads, leading) = watch::channel(true);
-    let context = Context::new(client, settings, metrics, leading, events);
+    let context = Context::new(client, settings, metrics, Routes::new(""), leading, events);
     let (_stop, stop) = watch::channel(false);
     let caches = Health::new().component("caches");
     let server = Info { major: "1".to_owned(), minor: "33".to_owned(), ..Info::default() };
-    let routes = Routes::new("");
     let scopes = [Scope::Cluster];
-    let running = run(context, &server, &scopes, &routes, &caches, stop);
+    let running = run(context, &server, &scopes, &caches, stop);
     let looked_at = || {
         asked.lock().unwrap().iter().any(|request| request.ends_with("/namespaces/rooms/calendarsubscriptions/team"))
     };

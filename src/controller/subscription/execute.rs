@@ -144,6 +144,8 @@ impl<'a> Driver<'a> {
         });
         let (object, changed) = written.await?;
         if changed {
+            // The first delivery through a new channel may be faster than the watch.
+            self.context.routes.advance(&object);
             let after = object.status.clone().unwrap_or_default();
             self.context.events.publish(&object, transitions::between(&before, &after)).await;
         }
