@@ -93,7 +93,8 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         concurrency: options.concurrency.get(),
     };
     let events = Events::new(client.clone(), instance, metrics.clone());
-    let context = Context::new(client.clone(), settings, metrics.clone(), leader.leading(), events);
+    let routes = Routes::new(&options.callback_base().unwrap_or_default());
+    let context = Context::new(client.clone(), settings, metrics.clone(), routes.clone(), leader.leading(), events);
     let refresh = {
         let context = context.clone();
         Arc::new(move || controller::fleet::tell(&context, jiff::Timestamp::now()))
@@ -105,7 +106,6 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         prometheus_client::metrics::gauge::Gauge::default(),
         told(closed.clone()),
     );
-    let routes = Routes::new(&options.callback_base().unwrap_or_default());
     let marker = Marker::new(client.clone(), metrics.clone(), MarkLimits::default());
 
     // Without an address that Cronofy could be told, nobody is to call.
@@ -135,7 +135,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let scopes = scopes(&options);
     let controllers = async {
         let server = installed(&client, &scopes, &kinds).await;
-        controller::run(context.clone(), &server, &scopes, &routes, &caches, stopped.clone()).await;
+        controller::run(context.clone(), &server, &scopes, &caches, stopped.clone()).await;
     };
     let lease = leader.hold(|leads| {
         if leads == Leads::Successor {

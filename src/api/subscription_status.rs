@@ -62,7 +62,7 @@ pub struct AccountStatus {
 }
 
 /// One calendar service of the account.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(KubeSchema, Clone, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileStatus {
     /// Cronofy's id of the profile.
@@ -81,6 +81,20 @@ pub struct ProfileStatus {
     #[schemars(length(max = 8192))]
     #[serde(default, rename = "relinkURL", skip_serializing_if = "Option::is_none")]
     pub relink_url: Option<String>,
+}
+
+/// The page may hold the owner's e-mail address: `Debug` tells no more than that there is one.
+impl std::fmt::Debug for ProfileStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, provider, connected, initial_sync_required, relink_url } = self;
+        f.debug_struct("ProfileStatus")
+            .field("id", id)
+            .field("provider", provider)
+            .field("connected", connected)
+            .field("initial_sync_required", initial_sync_required)
+            .field("relink_url", &relink_url.as_ref().map(|_| "…"))
+            .finish()
+    }
 }
 
 /// The push channel.

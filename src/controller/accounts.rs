@@ -10,7 +10,7 @@ use cronofy::{Answer, Credentials, Endpoint};
 use kube::Client;
 use tokio::time::Instant;
 
-use super::budget::{Budget, Lane};
+use super::budget::{Budget, Lane, Paused};
 use super::context::ApplicationKey;
 use super::failure;
 use super::secrets::{self, SecretKey, StoredToken};
@@ -59,7 +59,8 @@ impl Grant {
 pub struct Look {
     credentials: Credentials,
     stored: Option<StoredToken>,
-    /// Changes whenever one of the Secrets does.
+    /// Changes whenever somebody else changes one of the Secrets. A refresh token that we store ourselves changes nothing: it
+    /// must not pass for the mending that a failure waits for.
     pub version: String,
 }
 
@@ -72,6 +73,9 @@ pub enum Error {
     /// Cronofy.
     #[error(transparent)]
     Cronofy(#[from] cronofy::Error),
+    /// The application's turn.
+    #[error(transparent)]
+    Paused(#[from] Paused),
 }
 
 /// The token states of all accounts.
@@ -86,6 +90,16 @@ struct State {
     /// Held while a token is refreshed.
     refreshing: tokio::sync::Mutex<Unstored>,
     access: Mutex<Option<Access>>,
+    written: Mutex<Option<Written>>,
+}
+
+/// Our last write to an account's Secret.
+#[derive(Clone)]
+struct Written {
+    /// The version that it made.
+    version: String,
+    /// The version that somebody else made last before.
+    on: String,
 }
 
 /// A refresh token that Cronofy returned and that could not be stored yet, in place of the one it replaces.
@@ -108,8 +122,11 @@ impl Accounts {
     /// A valid access token, if one is at hand.
     #[must_use]
     pub fn cached(&self, grant: &Grant) -> Option<SecretString> {
-        let state = self.states.lock().unwrap_or_else(PoisonError::into_inner).get(grant).cloned()?;
-        state.valid()
+        self.known(grant)?.valid()
+    }
+
+    fn known(&self, grant: &Grant) -> Option<Arc<State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).get(grant).cloned()
     }
 
     /// Reads the Secrets of a grant.
@@ -121,7 +138,8 @@ impl Accounts {
         let stored = match &grant.account {
             AccountKey::Secret(key) => {
                 let stored = secrets::refresh_token(&self.client, key).await?;
-                version = format!("{version}/{}", stored.version);
+                let own = self.known(grant).and_then(|state| state.written_on(&stored.version));
+                version = format!("{version}/{}", own.as_ref().unwrap_or(&stored.version));
                 Some(stored)
             }
             AccountKey::ApplicationCalendar(_) => None,
@@ -147,8 +165,8 @@ impl Accounts {
             return Ok(token); // somebody else was faster
         }
         let mut look = self.look(grant).await?;
-        self.store_left_over(&mut look, &mut unstored).await?;
-        self.metrics.budget_wait(lane.into(), budget.acquire(lane, &grant.account_key()).await);
+        self.store_left_over(&state, &mut look, &mut unstored).await?;
+        self.metrics.budget_wait(lane.into(), budget.acquire(lane, &grant.account_key()).await?);
         let asked = Instant::now();
         let (endpoint, answer) = match (&grant.account, &look.stored) {
             (AccountKey::ApplicationCalendar(id), _) => {
@@ -166,7 +184,7 @@ impl Accounts {
         {
             // Whether the old one stays valid is not documented: the new one must not be lost.
             unstored.0 = Some((stored.token.clone(), returned));
-            self.store_left_over(&mut look, &mut unstored).await?;
+            self.store_left_over(&state, &mut look, &mut unstored).await?;
         }
         let lifetime = token.expires_in.unwrap_or(ASSUMED_LIFETIME);
         let access =
@@ -178,9 +196,7 @@ impl Accounts {
 
     /// Drops an access token that Cronofy refused, unless a newer one is at hand.
     pub fn invalidate(&self, grant: &Grant, token: &SecretString) {
-        let Some(state) = self.states.lock().unwrap_or_else(PoisonError::into_inner).get(grant).cloned() else {
-            return;
-        };
+        let Some(state) = self.known(grant) else { return };
         let mut access = state.access.lock().unwrap_or_else(PoisonError::into_inner);
         if access.as_ref().is_some_and(|access| access.token.expose_secret() == token.expose_secret()) {
             *access = None;
@@ -188,7 +204,7 @@ impl Accounts {
     }
 
     /// Stores what could not be stored before. A token that a person has stored meanwhile counts more.
-    async fn store_left_over(&self, look: &mut Look, unstored: &mut Unstored) -> Result<(), Error> {
+    async fn store_left_over(&self, state: &State, look: &mut Look, unstored: &mut Unstored) -> Result<(), Error> {
         let (Some(stored), Some((replaces, returned))) = (&mut look.stored, unstored.0.clone()) else { return Ok(()) };
         if stored.token.expose_secret() != replaces.expose_secret() {
             unstored.0 = None;
@@ -206,6 +222,7 @@ impl Accounts {
             other => other?,
         };
         unstored.0 = None;
+        state.wrote(&stored.version, &version);
         stored.version = version;
         stored.token = returned;
         Ok(())
@@ -216,5 +233,18 @@ impl State {
     fn valid(&self) -> Option<SecretString> {
         let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
         access.as_ref().filter(|access| Instant::now() < access.until).map(|access| access.token.clone())
+    }
+
+    /// Notes a write of our own onto the version `before`.
+    fn wrote(&self, before: &str, version: &str) {
+        let on = self.written_on(before).unwrap_or_else(|| before.to_owned());
+        let written = Written { version: version.to_owned(), on };
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
+    }
+
+    /// The version that somebody else made, if `version` is nothing but our own writes on top of it.
+    fn written_on(&self, version: &str) -> Option<String> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.as_ref().filter(|written| written.version == version).map(|written| written.on.clone())
     }
 }

@@ -2,7 +2,6 @@
 //! accepts the credentials shows with the first subscription.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_controller::conditions::{self, ConditionStatus, DesiredCondition};
 use kube::api::{Patch, PatchParams};
@@ -12,14 +11,11 @@ use serde_json::json;
 
 use super::context::{ApplicationKey, Context};
 use super::events::Note;
+use super::looks::Looks;
 use super::secrets;
 use super::subscription::{Error, credentials_secret, endpoint};
 use crate::api::{CronofyApplication, CronofyApplicationStatus, condition};
 use crate::kubernetes;
-
-/// First and longest wait between two looks at a Secret that a person has to mend.
-const FIRST_LOOK: Duration = Duration::from_secs(60);
-const LAST_LOOK: Duration = Duration::from_secs(300);
 
 /// What is wrong with an application.
 struct Fault {
@@ -43,15 +39,11 @@ pub async fn reconcile(application: &CronofyApplication, context: &Arc<Context>)
         }
         context.application_changed(key);
     }
-    let mut looks = 0;
-    context.remember(&uid, |remembered| {
-        remembered.looks = if fault.is_some() { remembered.looks.saturating_add(1) } else { 0 };
-        looks = remembered.looks;
-    });
-    Ok(match fault {
-        None => Action::await_change(),
-        Some(_) => Action::requeue(FIRST_LOOK.saturating_mul(looks).min(LAST_LOOK)),
-    })
+    if fault.is_none() {
+        context.remember(&uid, |remembered| remembered.looks = Looks::default());
+        return Ok(Action::await_change());
+    }
+    Ok(Action::requeue(context.next_look(&uid)))
 }
 
 async fn look(application: &CronofyApplication, key: &ApplicationKey, context: &Context) -> Option<Fault> {

@@ -58,6 +58,14 @@ impl Limits {
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest wait after a 429, whatever Cronofy asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The longest pause that a request is held for. Who would have to wait longer is sent away: it holds one of the places at
+/// which subscriptions of all applications are worked on.
+const LONGEST_HOLD: Duration = Duration::from_secs(5);
+
+/// Cronofy asked the application to pause, for longer than a request is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the application's request limit at Cronofy is spent: requests go on in {} s", .0.as_secs())]
+pub struct Paused(pub Duration);
 
 /// The budget of one application.
 #[derive(Debug)]
@@ -65,6 +73,8 @@ pub struct Budget {
     state: Mutex<State>,
     /// Wakes one who waits, to watch the clock or to look again.
     handed_over: Notify,
+    /// Wakes all who wait, to look whether the pause that began is too long for them.
+    paused: Notify,
 }
 
 #[derive(Debug)]
@@ -135,6 +145,12 @@ impl State {
         places.into_iter().flatten().max().unwrap_or(now).max(now)
     }
 
+    /// The rest of a pause that is too long to be waited for.
+    fn long_pause(&self, now: Instant) -> Option<Paused> {
+        let rest = self.paused_until?.saturating_duration_since(now);
+        (rest > LONGEST_HOLD).then_some(Paused(rest))
+    }
+
     /// Lets as many go as may go now.
     fn grant(&mut self, now: Instant) {
         while self.next_place(now) <= now {
@@ -158,7 +174,7 @@ impl Budget {
             lanes: Default::default(),
             driven: false,
         };
-        Self { state: Mutex::new(state), handed_over: Notify::new() }
+        Self { state: Mutex::new(state), handed_over: Notify::new(), paused: Notify::new() }
     }
 
     /// A budget that somebody else spent from until now, as evenly as it may be spent in the long run.
@@ -177,16 +193,26 @@ impl Budget {
     }
 
     /// Waits for a place. Gives how long that took. A caller that stops waiting takes nobody's place.
-    pub async fn acquire(&self, lane: Lane, account: &str) -> Duration {
+    ///
+    /// # Errors
+    /// While Cronofy is given a pause that is too long to be waited for, also if it begins meanwhile.
+    pub async fn acquire(&self, lane: Lane, account: &str) -> Result<Duration, Paused> {
         let begun = Instant::now();
         let (waiter, mut granted) = oneshot::channel();
         if let Some(queue) = self.state().lanes.get_mut(lane as usize) {
             queue.push(account, waiter);
         }
         loop {
+            let paused = self.paused.notified(); // from before the look, so that none is missed
             let next = {
                 let (mut state, now) = (self.state(), Instant::now());
                 state.grant(now);
+                if granted.try_recv().is_ok() {
+                    return Ok(begun.elapsed());
+                }
+                if let Some(paused) = state.long_pause(now) {
+                    return Err(paused);
+                }
                 state.next_place(now)
             };
             // One of those who wait watches the clock for all.
@@ -200,20 +226,24 @@ impl Budget {
             };
             tokio::select! {
                 biased;
-                _ = &mut granted => return begun.elapsed(),
+                _ = &mut granted => return Ok(begun.elapsed()),
                 () = other => {}
+                () = paused => {}
             }
         }
     }
 
-    /// Cronofy refused with 429: nothing goes for a while, which is as long as it asks for.
+    /// Cronofy refused with 429: nothing goes for a while, which is as long as it asks for, and never no time at all.
     pub fn slow_down(&self, retry_after: Option<Duration>) {
         let mut state = self.state();
         let growing = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(state.refusals));
-        let pause = retry_after.unwrap_or_else(|| growing.mul_f64(0.5 + fastrand::f64() / 2.0)).min(LONGEST_PAUSE);
+        let spread = || growing.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let pause = retry_after.map_or_else(spread, |asked| asked.max(FIRST_PAUSE)).min(LONGEST_PAUSE);
         let until = Instant::now() + pause;
         state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
         state.refusals = state.refusals.saturating_add(1);
+        drop(state);
+        self.paused.notify_waiters();
     }
 
     /// Cronofy answered.
@@ -290,7 +320,7 @@ mod tests {
         let start = Instant::now();
         let mut sent = Vec::new();
         for _ in 0..70 {
-            budget.acquire(Lane::Sweep, "a").await;
+            budget.acquire(Lane::Sweep, "a").await.unwrap();
             sent.push(start.elapsed());
         }
         for (index, first) in sent.iter().enumerate() {
@@ -303,12 +333,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_new_subscription_goes_before_those_that_wait_in_lower_lanes() {
         let budget = Arc::new(Budget::new(Limits { per_second: 1, per_minute: 1_000 }));
-        budget.acquire(Lane::Sweep, "first").await;
+        budget.acquire(Lane::Sweep, "first").await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let waiting = |lane, account: &'static str| {
             let (budget, order) = (budget.clone(), order.clone());
             async move {
-                budget.acquire(lane, account).await;
+                budget.acquire(lane, account).await.unwrap();
                 order.lock().unwrap().push(account);
             }
         };
@@ -325,10 +355,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_gives_up_takes_no_place_and_stops_nobody() {
         let budget = Arc::new(Budget::new(Limits { per_second: 1, per_minute: 1_000 }));
-        budget.acquire(Lane::New, "a").await;
+        budget.acquire(Lane::New, "a").await.unwrap();
         let given_up = tokio::time::timeout(Duration::from_millis(10), budget.acquire(Lane::New, "b")).await;
         assert!(given_up.is_err());
-        assert!(budget.acquire(Lane::Sweep, "c").await <= SECOND);
+        assert!(budget.acquire(Lane::Sweep, "c").await.unwrap() <= SECOND);
     }
 
     #[tokio::test(start_paused = true)]
@@ -355,11 +385,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_429_stops_the_whole_application_for_as_long_as_asked() {
         let budget = Budget::new(LIMITS);
-        budget.slow_down(Some(Duration::from_secs(7)));
-        assert_eq!(budget.acquire(Lane::New, "a").await, Duration::from_secs(7));
-        budget.slow_down(None);
-        assert!(budget.acquire(Lane::New, "a").await > Duration::ZERO);
+        budget.slow_down(Some(Duration::from_secs(4)));
+        assert_eq!(budget.acquire(Lane::New, "a").await, Ok(Duration::from_secs(4)));
+        for no_time in [None, Some(Duration::ZERO)] {
+            budget.slow_down(no_time);
+            assert!(budget.acquire(Lane::New, "a").await.unwrap() > Duration::ZERO);
+        }
         budget.answered();
-        assert_eq!(budget.acquire(Lane::New, "a").await, Duration::ZERO);
+        assert_eq!(budget.acquire(Lane::New, "a").await, Ok(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_pause_sends_those_away_who_come_and_those_who_wait() {
+        let budget = Budget::new(Limits { per_second: 1, per_minute: 1 });
+        budget.acquire(Lane::Sweep, "a").await.unwrap();
+        let (almost, pause) = (Duration::from_secs(595), Duration::from_secs(595) + LONGEST_HOLD);
+        let paused = Err(Paused(pause));
+        let waiting = futures::future::join3(
+            budget.acquire(Lane::New, "a"),
+            budget.acquire(Lane::Sweep, "b"),
+            budget.acquire(Lane::Sweep, "c"),
+        );
+        let refused = async { budget.slow_down(Some(pause)) };
+        let ((one, two, three), ()) = tokio::join!(waiting, refused);
+        assert_eq!([one, two, three], [paused; 3]);
+        assert_eq!(budget.acquire(Lane::New, "d").await, paused);
+        tokio::time::advance(almost).await;
+        assert_eq!(budget.acquire(Lane::New, "d").await, Ok(LONGEST_HOLD));
     }
 }

@@ -3,21 +3,25 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use calendar_sync::Memory;
 use cronofy::url::Url;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
 use super::accounts::Accounts;
 use super::backoff::Backoff;
 use super::budget::{Budgets, Limits};
 use super::events::Events;
+use super::looks::Looks;
 use super::subscription::Dereferenced;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
+use crate::webhook::routes::Routes;
 
 /// Which application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,8 +66,8 @@ pub struct Remembered {
     pub credentials: Option<String>,
     /// Fingerprint of what people asked for when it was looked at last: spec, annotation, application.
     pub asked: Option<String>,
-    /// Looks in a row at something that only a person can mend.
-    pub looks: u32,
+    /// Looks at something that only a person can mend.
+    pub looks: Looks,
     /// Version of the output as we wrote it last: our own write must not wake us.
     pub output_version: Option<String>,
 }
@@ -82,6 +86,8 @@ pub struct Context {
     pub options: Settings,
     /// Metrics.
     pub metrics: Metrics,
+    /// Where this replica's webhook leads.
+    pub routes: Routes,
     /// Whether this replica leads; all others only serve the webhook.
     pub leading: watch::Receiver<bool>,
     /// Access tokens.
@@ -105,6 +111,7 @@ impl Context {
         client: Client,
         options: Settings,
         metrics: Metrics,
+        routes: Routes,
         leading: watch::Receiver<bool>,
         events: Events,
     ) -> Arc<Self> {
@@ -115,6 +122,7 @@ impl Context {
             client,
             options,
             metrics,
+            routes,
             leading,
             events,
             stores: OnceLock::new(),
@@ -180,6 +188,14 @@ impl Context {
     pub fn remember(&self, uid: &str, change: impl FnOnce(&mut Remembered)) {
         let mut all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         change(all.entry(uid.to_owned()).or_default());
+    }
+
+    /// The wait before the next look at something that only a person can mend.
+    #[must_use]
+    pub fn next_look(&self, uid: &str) -> Duration {
+        let mut wait = Duration::ZERO;
+        self.remember(uid, |remembered| wait = remembered.looks.wait(Instant::now()));
+        wait
     }
 
     /// Forgets a subscription that is gone.

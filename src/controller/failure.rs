@@ -1,23 +1,30 @@
 //! What a failed call means to the engine: one word, one line for a person, and when to try again.
 
 use calendar_sync::{Failure, Reason, Retry};
-use cronofy::TransportFault;
+use cronofy::{Endpoint, FieldError, TransportFault};
 
-use super::accounts;
+use super::accounts::{self, AccountKey, Grant};
+use super::budget::Paused;
 
-/// A failed call to Cronofy. Neither 401 nor 404 comes here: the engine decides about those.
+const RATE_LIMITED: &str = "the application's request limit at Cronofy is spent (429): all its subscriptions wait; lower \
+                            spec.limits of the CronofyApplication, or ask Cronofy for more";
+
+/// A failed call to Cronofy in the name of a grant. Of 401 and 404 only those of the call for a token come here: the engine
+/// decides about the others.
 #[must_use]
-pub fn cronofy(error: &cronofy::Error) -> Failure {
+pub fn cronofy(error: &cronofy::Error, grant: &Grant) -> Failure {
     let retry = match error.retry() {
+        // A proxy that has lost its way answers 404, too.
+        cronofy::Retry::Never if matches!(error, cronofy::Error::NotFound(_)) => Retry::Backoff,
         cronofy::Retry::Never => Retry::Never,
         cronofy::Retry::After(time) => Retry::After(time),
         cronofy::Retry::Backoff => Retry::Backoff,
     };
-    let (reason, message) = said(error);
+    let (reason, message) = said(error, grant);
     Failure { reason, message, retry }
 }
 
-fn said(error: &cronofy::Error) -> (Reason, String) {
+fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
     use cronofy::Error;
     match error {
         Error::Transport { endpoint, fault, .. } => (
@@ -38,52 +45,45 @@ fn said(error: &cronofy::Error) -> (Reason, String) {
         ),
         Error::InvalidGrant(_) => (
             Reason::AuthorizationRevoked,
-            "the account's authorization is revoked or unknown to Cronofy: let the owner authorize again, and put the new \
-             refresh_token into the Secret"
-                .to_owned(),
+            format!("the account's authorization is revoked or unknown to Cronofy: {}", authorize_again(grant, "")),
         ),
         Error::InvalidClient(_) => (
             Reason::ClientCredentialsInvalid,
-            "Cronofy refuses the application's client_id or client_secret: correct the Secret that the CronofyApplication \
-             names, and check spec.dataCenter"
-                .to_owned(),
+            format!(
+                "Cronofy refuses the application's credentials: correct client_id and client_secret in Secret {}, and check \
+                 spec.dataCenter of the CronofyApplication",
+                grant.credentials
+            ),
         ),
         Error::PaymentRequired(refusal) => (
             Reason::PlanRequired,
-            format!("{}: the application's plan at Cronofy lacks this feature (402): change the plan", refusal.endpoint),
+            format!(
+                "{}: the application's plan at Cronofy lacks this feature (402): change the plan",
+                refusal.endpoint
+            ),
         ),
         Error::Forbidden(refusal) => (
             Reason::InsufficientScope,
             format!(
-                "{}: the account's authorization lacks a scope (403): let the owner authorize again with read_events, and \
-                 put the new refresh_token into the Secret",
-                refusal.endpoint
+                "{}: the account's authorization lacks a scope (403): {}",
+                refusal.endpoint,
+                authorize_again(grant, " with read_events")
             ),
         ),
         Error::NotFound(refusal) => (
             Reason::NotFound,
-            format!("{}: Cronofy does not find it (404): check spec.calendarIds and spec.dataCenter", refusal.endpoint),
+            format!(
+                "{}: there is no such call at the application's API (404): check spec.dataCenter or spec.endpoint of the \
+                 CronofyApplication; it is tried again",
+                refusal.endpoint
+            ),
         ),
-        Error::Invalid { refusal, fields } => (
-            Reason::InvalidRequest,
-            match fields.first() {
-                Some(field) => format!(
-                    "{}: Cronofy refuses the request (422), {}: {}; correct the spec",
-                    refusal.endpoint, field.field, field.key.as_deref().unwrap_or("invalid")
-                ),
-                None => format!("{}: Cronofy refuses the request (422): correct the spec", refusal.endpoint),
-            },
-        ),
+        Error::Invalid { refusal, fields } => (Reason::InvalidRequest, invalid(refusal.endpoint, fields.first())),
         Error::Locked { refusal, .. } => (
             Reason::Locked,
             format!("{}: the account is locked at Cronofy for now (423): it is tried again", refusal.endpoint),
         ),
-        Error::RateLimited { .. } => (
-            Reason::RateLimited,
-            "the application's request limit at Cronofy is spent (429): all its subscriptions wait; lower spec.limits of the \
-             CronofyApplication, or ask Cronofy for more"
-                .to_owned(),
-        ),
+        Error::RateLimited { .. } => (Reason::RateLimited, RATE_LIMITED.to_owned()),
         Error::Server { refusal, .. } => (
             Reason::CronofyUnavailable,
             format!("{}: Cronofy is in trouble ({}): it is tried again", refusal.endpoint, refusal.status),
@@ -97,7 +97,9 @@ fn said(error: &cronofy::Error) -> (Reason, String) {
         ),
         Error::Malformed { endpoint, .. } => (
             Reason::MalformedAnswer,
-            format!("{endpoint}: the answer is not JSON as Cronofy documents it: check for a proxy in between; it is tried again"),
+            format!(
+                "{endpoint}: the answer is not JSON as Cronofy documents it: check for a proxy in between; it is tried again"
+            ),
         ),
         Error::TooLarge { endpoint, limit } => (
             Reason::MalformedAnswer,
@@ -116,11 +118,56 @@ fn said(error: &cronofy::Error) -> (Reason, String) {
     }
 }
 
+/// A 422: which setting is wrong, if Cronofy tells.
+fn invalid(endpoint: Endpoint, field: Option<&FieldError>) -> String {
+    let Some(FieldError { field, key, description: _ }) = field else {
+        return format!("{endpoint}: Cronofy refuses the request (422): correct the spec");
+    };
+    let key = key.as_deref().unwrap_or("invalid");
+    match setting(field) {
+        Some(setting) => format!("{endpoint}: Cronofy refuses {setting} (422, {key}): correct it"),
+        None => format!("{endpoint}: Cronofy refuses the request (422), {field}: {key}; correct the spec"),
+    }
+}
+
+/// Another request of the application was answered with 429.
+#[must_use]
+pub fn paused(Paused(rest): Paused) -> Failure {
+    Failure { reason: Reason::RateLimited, message: RATE_LIMITED.to_owned(), retry: Retry::After(rest) }
+}
+
+/// What brings a grant back that is not enough.
+fn authorize_again(grant: &Grant, with: &str) -> String {
+    match &grant.account {
+        AccountKey::Secret(secret) => {
+            format!("let the owner authorize again{with}, and put the new refresh_token into Secret {secret}")
+        }
+        AccountKey::ApplicationCalendar(_) => {
+            "check at Cronofy what the application may do, and spec.account.applicationCalendarId".to_owned()
+        }
+    }
+}
+
+/// Where that stands which we send as a parameter of Cronofy's.
+fn setting(parameter: &str) -> Option<&'static str> {
+    Some(match parameter.strip_prefix("filters.").unwrap_or(parameter) {
+        "tzid" => "spec.timeZone",
+        "from" | "to" => "spec.window",
+        "calendar_ids" | "calendar_ids[]" => "spec.calendarIds",
+        "only_managed" => "spec.onlyManaged",
+        "include_managed" => "spec.includeManaged",
+        "application_calendar_id" => "spec.account.applicationCalendarId",
+        "callback_url" => "the operator's --webhook-base-url",
+        _ => return None,
+    })
+}
+
 /// No access token.
 #[must_use]
-pub fn account(error: &accounts::Error) -> Failure {
+pub fn account(error: &accounts::Error, grant: &Grant) -> Failure {
     match error {
-        accounts::Error::Cronofy(error) => cronofy(error),
+        accounts::Error::Cronofy(error) => cronofy(error, grant),
+        accounts::Error::Paused(pause) => paused(*pause),
         accounts::Error::Secret(error) => Failure {
             reason: Reason::SecretUnavailable,
             message: error.to_string(),

@@ -12,6 +12,8 @@ pub mod events;
 pub mod failure;
 pub mod fleet;
 pub mod leader;
+pub mod looks;
+pub mod roll_call;
 pub mod secrets;
 pub mod subscription;
 pub mod watches;
@@ -31,12 +33,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use self::context::{ApplicationKey, Context};
+use self::roll_call::RollCall;
 use self::subscription::Error;
 use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
 use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
 use crate::store;
-use crate::webhook::routes::Routes;
 
 /// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
 pub const RECONCILE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -48,7 +50,6 @@ pub async fn run(
     context: Arc<Context>,
     server: &Info,
     scopes: &[Scope],
-    routes: &Routes,
     caches: &Component,
     stop: watch::Receiver<bool>,
 ) {
@@ -61,10 +62,11 @@ pub async fn run(
             let context = context.clone();
             let metrics = context.metrics.clone();
             let client = context.client.clone();
+            let mut roll_call = RollCall::default();
             let seen = move |event: &watcher::Event<GuardedApplication>| {
-                if let watcher::Event::Delete(object) = event {
-                    context.budgets.forget(&key_of(object));
-                    context.application_changed(key_of(object));
+                for key in roll_call.gone(event, key_of) {
+                    context.budgets.forget(&key);
+                    context.application_changed(key);
                 }
             };
             watches::applications(&client, scope, listing.clone(), &metrics, seen)
@@ -73,13 +75,14 @@ pub async fn run(
         application_stores.push(store.clone());
         application_controllers.push(applications(context.clone(), store, stream, stop.clone()).boxed());
 
-        let mut feed = routes.feed();
+        let mut feed = context.routes.feed();
         let seen = {
             let context = context.clone();
+            let mut roll_call = RollCall::default();
             move |event: &watcher::Event<GuardedSubscription>| {
                 feed.observe(event);
-                if let watcher::Event::Delete(object) = event {
-                    context.forget(&object.uid().unwrap_or_default());
+                for uid in roll_call.gone(event, |object| object.uid().unwrap_or_default()) {
+                    context.forget(&uid);
                 }
             }
         };
@@ -87,9 +90,19 @@ pub async fn run(
         synced.push(ready(store.clone()).boxed());
         subscription_stores.push(store.clone());
         let outputs = watches::outputs(&context, scope, listing.clone());
-        subscription_controllers.push(subscriptions(context.clone(), store, stream, outputs, stop.clone()).boxed());
+        subscription_controllers.push((store, stream, outputs));
     }
-    context.set_stores(application_stores, subscription_stores);
+    context.set_stores(application_stores.clone(), subscription_stores);
+    // An application that has not been listed yet would pass for one that does not exist.
+    let applications_known = future::join_all(application_stores.into_iter().map(ready)).shared();
+    let subscription_controllers = subscription_controllers.into_iter().map(|(store, stream, outputs)| {
+        let (context, stop, known) = (context.clone(), stop.clone(), applications_known.clone());
+        async move {
+            let _units = known.await;
+            subscriptions(context, store, stream, outputs, stop).await;
+        }
+        .boxed()
+    });
     context.metrics.max_concurrent_reconciles(Name::CalendarSubscription, context.options.concurrency);
     let caches_synced = async {
         future::join_all(synced).await;
@@ -322,3 +335,6 @@ where
         future::ready(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,9 +131,17 @@ impl Routes {
         self.read().synced()
     }
 
+    /// Takes over a later version of a subscription that is in the table. Whoever has just written a status says so before the
+    /// watch does: a channel's first notification can be faster.
+    pub fn advance(&self, subscription: &CalendarSubscription) {
+        let Some(route) = Route::of(subscription) else { return };
+        let mut table = self.write();
+        if table.subscriptions.get(&route.uid).is_some_and(|known| route.later_than(known)) {
+            table.put(route);
+        }
+    }
+
     /// Takes over a subscription as it is now, unless the table has a later version of it.
-    ///
-    /// Whoever has just written a status may say so before the watch does: a channel's first notification can be faster.
     pub fn apply(&self, subscription: &CalendarSubscription) {
         let Some(route) = Route::of(subscription) else { return };
         let mut table = self.write();
@@ -386,6 +394,26 @@ mod tests {
         feed.observe(&Event::InitDone);
         assert!(found(&routes, "u1", 2).is_some());
         assert!(found(&routes, "u1", 8).is_none());
+    }
+
+    #[test]
+    fn who_writes_may_be_ahead_of_the_watch_but_brings_nothing_back_that_is_gone() {
+        let (routes, mut feed) = synced();
+        let version = |version: &str, generation: i64| {
+            let mut object = object("u1", &json!({"channel": {"generation": generation}}));
+            object["metadata"]["resourceVersion"] = json!(version);
+            guarded(object)
+        };
+        routes.advance(version("8", 1).0.as_ref().unwrap());
+        assert!(routes.is_empty(), "only the watch tells what there is");
+        feed.observe(&Event::Apply(version("9", 1)));
+        routes.advance(version("10", 5).0.as_ref().unwrap());
+        assert!(found(&routes, "u1", 5).is_some());
+        routes.advance(version("9", 2).0.as_ref().unwrap());
+        assert!(found(&routes, "u1", 5).is_some());
+        feed.observe(&Event::Delete(version("11", 5)));
+        routes.advance(version("10", 5).0.as_ref().unwrap());
+        assert!(routes.is_empty());
     }
 
     #[test]

@@ -8,14 +8,17 @@ use clap::CommandFactory as _;
 use cronofy_operator::cli::Cli;
 use cronofy_operator::metrics::Metrics;
 
-/// Flags of other programs that the documents name.
-const FLAGS_OF_OTHERS: [&str; 11] = [
+/// Flags of other programs that the documents name; of the simulator, too.
+const FLAGS_OF_OTHERS: [&str; 14] = [
     "--as",
+    "--fault",
     "--ics",
     "--locked",
     "--namespace",
     "--overwrite",
+    "--seed",
     "--server-side",
+    "--set",
     "--test",
     "--validate",
     "--wait",

@@ -145,6 +145,8 @@ impl<'a> Driver<'a> {
         });
         let (object, changed) = written.await?;
         if changed {
+            // The first delivery through a new channel may be faster than the watch.
+            self.context.routes.advance(&object);
             let after = object.status.clone().unwrap_or_default();
             self.context.events.publish(&object, transitions::between(&before, &after)).await;
         }
@@ -217,11 +219,12 @@ impl<'a> Driver<'a> {
                 pass.token = Some(token);
                 Outcome::TokenReady
             }
-            Err(accounts::Error::Cronofy(error)) => {
-                self.slow_down(&error);
-                Outcome::Failed(failure::cronofy(&error))
+            Err(error) => {
+                if let accounts::Error::Cronofy(error) = &error {
+                    self.slow_down(error);
+                }
+                Outcome::Failed(failure::account(&error, &self.grant))
             }
-            Err(error) => Outcome::Failed(failure::account(&error)),
         }
     }
 
@@ -235,6 +238,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Answer<T>, Outcome> {
         let Some(token) = &pass.token else { return Err(Outcome::Unauthorized) };
         let waited = self.budget.acquire(lane, &self.grant.account_key()).await;
+        let waited = waited.map_err(|paused| Outcome::Failed(failure::paused(paused)))?;
         self.context.metrics.budget_wait(lane.into(), waited);
         let begun = Instant::now();
         let result = call(&self.cronofy, token).await;
@@ -251,7 +255,7 @@ impl<'a> Driver<'a> {
             Err(cronofy::Error::NotFound(_)) => Err(Outcome::NotFound),
             Err(error) => {
                 self.slow_down(&error);
-                Err(Outcome::Failed(failure::cronofy(&error)))
+                Err(Outcome::Failed(failure::cronofy(&error, &self.grant)))
             }
         }
     }

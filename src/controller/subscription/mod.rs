@@ -29,6 +29,7 @@ use self::execute::Driver;
 use self::status::WriteError;
 use self::verdict::Verdict;
 use super::context::Context;
+use super::looks::Looks;
 use super::secrets;
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, FINALIZER, REQUESTED_AT};
 use crate::kubernetes::{self, CallError};
@@ -87,9 +88,6 @@ impl From<WriteError> for Error {
 
 /// The longest time without a look: a later wake-up is left to the next one.
 const LONGEST_REQUEUE: Duration = Duration::from_secs(12 * 3600);
-/// First and longest wait between two looks at what only a person can mend.
-const FIRST_LOOK: Duration = Duration::from_secs(60);
-const LAST_LOOK: Duration = Duration::from_secs(300);
 
 /// Reconciles one subscription.
 pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) -> Result<Action, Error> {
@@ -169,26 +167,18 @@ fn asked(object: &CalendarSubscription, application: Option<&CronofyApplication>
 
 /// When to look again at a subscription whose engine rests.
 fn rest(context: &Context, uid: &str, step: &Step, memory: Memory) -> Action {
-    let mut looks = 0;
-    context.remember(uid, |remembered| {
-        remembered.memory = memory;
-        remembered.looks =
-            if matches!(step, Step::Stop(Stop::Failed(_))) { remembered.looks.saturating_add(1) } else { 0 };
-        looks = remembered.looks;
-    });
+    context.remember(uid, |remembered| remembered.memory = memory);
+    if let Step::Stop(Stop::Failed(_)) = step {
+        return Action::requeue(context.next_look(uid));
+    }
+    context.remember(uid, |remembered| remembered.looks = Looks::default());
     match step {
         Step::Wait { until: Some(until), .. } => {
             let wait = until.duration_since(Timestamp::now());
             Action::requeue(Duration::try_from(wait).unwrap_or_default().min(LONGEST_REQUEUE))
         }
-        Step::Stop(Stop::Failed(_)) => Action::requeue(next_look(looks)),
         _ => Action::await_change(),
     }
-}
-
-/// The wait before the next look at what only a person can mend: a minute at first, slowing to five.
-fn next_look(looks: u32) -> Duration {
-    FIRST_LOOK.saturating_mul(looks.max(1)).min(LAST_LOOK)
 }
 
 /// Says why nothing can be done, and looks again later. No request leaves the cluster meanwhile.
@@ -208,12 +198,7 @@ async fn refuse(
         let after = object.status.clone().unwrap_or_default();
         context.events.publish(&object, transitions::between(&before, &after)).await;
     }
-    let mut looks = 0;
-    context.remember(&uid, |remembered| {
-        remembered.looks = remembered.looks.saturating_add(1);
-        looks = remembered.looks;
-    });
-    Ok(Action::requeue(next_look(looks)))
+    Ok(Action::requeue(context.next_look(&uid)))
 }
 
 fn unreadable(error: &secrets::Error) -> Refusal {

@@ -44,7 +44,8 @@ impl Operator {
             .args(["--webhook-base-url", &base])
             .args(["--webhook-listen", &webhook.to_string(), "--admin-listen", &admin.to_string()])
             .args(["--lease-namespace", &options.lease_namespace])
-            .args(["--lease-duration", "5", "--lease-renew-deadline", "3", "--lease-retry-period", "1"])
+            // Short, so that another one takes over soon; long enough for an API server that shares a busy machine.
+            .args(["--lease-duration", "8", "--lease-renew-deadline", "6", "--lease-retry-period", "1"])
             .args(&options.arguments)
             .env("KUBECONFIG", &options.kubeconfig)
             .env("RUST_LOG", "info")

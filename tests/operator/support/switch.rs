@@ -7,6 +7,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::operator::OperatorOptions;
+use super::world::World;
+
 /// A TCP address whose target can be changed. Connections that stand stay where they are.
 pub struct Switch {
     address: SocketAddr,
@@ -44,4 +47,12 @@ impl Switch {
     pub fn to(&self, target: SocketAddr) {
         *self.target.lock().unwrap() = Some(target);
     }
+}
+
+/// Options for operators behind one address, whichever of them is there.
+pub async fn switched(world: &World) -> (Switch, OperatorOptions) {
+    let switch = Switch::start().await;
+    let mut options = world.operator_options().await;
+    options.webhook_base_url = Some(format!("http://{}", switch.address()));
+    (switch, options)
 }
