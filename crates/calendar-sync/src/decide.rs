@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Account, Desired, EventsRequest, LONGEST_BACKOFF, Mode, NotificationType, Observed, Purpose, Reason, Record,
-    Snapshot, Step, Stop, Stored, Why, channel, guard, life, reading, schedule,
+    SHORTEST_WAIT, Snapshot, Step, Stop, Stored, Why, channel, guard, life, reading, schedule,
 };
 
 /// The longest callback URL that Cronofy is known to take (an older page of its documentation).
@@ -200,7 +200,8 @@ fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
             } else {
                 // There is always something to come: the next full sync.
                 let (why, until) = earliest(desired, observed, snapshot, now).unwrap_or((Why::FullSync, now));
-                return Work::Wait { until, why };
+                // What has become due in this pass and is done once in each is done in the next one.
+                return Work::Wait { until: until.max(after(now, SHORTEST_WAIT)), why };
             }
         }
     };

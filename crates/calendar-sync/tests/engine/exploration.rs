@@ -11,13 +11,14 @@ use std::hash::Hasher;
 use calendar_sync::{NotificationType, Step, Visibility, Why};
 use jiff::Timestamp;
 
-use crate::properties::scenario::{desired, event};
-use crate::world::World;
-use crate::world::calendar::{Style, times};
-use crate::world::cronofy::Switches;
-use crate::world::driver::Progress;
-use crate::world::faults::{Fault, Refusal};
-use crate::world::goal::{assert_copied, assert_erased, assert_quiet};
+use simulation::world::World;
+use simulation::world::calendar::{Style, event, times};
+use simulation::world::cronofy::Switches;
+use simulation::world::driver::Progress;
+use simulation::world::faults::{Fault, Refusal};
+use simulation::world::goal::{is_copied, is_erased, is_quiet};
+
+use crate::properties::scenario::desired;
 
 /// How often each thing may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Node {
             return Some(next);
         }
         match &self.rest {
-            Some(step) if self.world.drivers[0].has_seen(&self.world.status) => match step {
+            Some(step) if self.world.has_seen_all() => match step {
                 Step::Wait { until: Some(until), why: Why::Retry | Why::Delta } => {
                     next.world.pass_time(until.duration_since(self.world.now));
                     next.rest = None;
@@ -85,6 +86,7 @@ impl Node {
             Progress::Rested(step) => Some(step),
             Progress::Going | Progress::Failed => None,
         };
+        assert_eq!(self.world.violation(), None);
     }
 
     /// Everything that may happen now.
@@ -122,7 +124,10 @@ impl Node {
                 node.world.deliver(notification);
             });
         }
-        branch(|left| &mut left.second_driver, &|node| drop(node.world.step(1, None)));
+        branch(|left| &mut left.second_driver, &|node| {
+            node.world.step(1, None);
+            assert_eq!(node.world.violation(), None);
+        });
         branch(|left| &mut left.erasures, &|node| {
             node.world.notify(NotificationType::GdprRequested);
         });
@@ -149,11 +154,11 @@ impl Node {
         }
         let rest = rest.as_ref().expect("at rest");
         if world.audit.erasure_demanded {
-            assert_erased(world, rest);
+            is_erased(world, rest).unwrap();
         } else {
-            assert_copied(world, rest);
+            is_copied(world, rest).unwrap();
         }
-        assert_quiet(world, rest);
+        is_quiet(world, rest).unwrap();
     }
 }
 
@@ -181,7 +186,7 @@ fn change(world: &mut World, left: usize) {
 
 fn put(world: &mut World, number: usize, days: i32) {
     let (start, end) = times(world.now, days, 0);
-    let event = event("cal_a", start, end, usize::try_from(days).unwrap());
+    let event = event("cal_a", (start, end), usize::try_from(days).unwrap());
     let touched = world.cronofy.calendars.put(number, event, false, world.now);
     world.cronofy.announce_change(&touched, world.now);
 }

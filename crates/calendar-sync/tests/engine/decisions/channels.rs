@@ -21,6 +21,21 @@ fn created(id: &str) -> Outcome {
     Outcome::ChannelCreated { id: id.to_owned() }
 }
 
+/// The next pass, once Cronofy has reached the present channel; up to where the store is known.
+fn verified(case: &Case) -> Case {
+    let mark =
+        Mark { generation: Some(case.observed.record.channel.generation), ..mark(&[NotificationType::Verification]) };
+    let Observed { record, memory, .. } = case.observed.clone();
+    let mut verified = Case { observed: Observed::new(record, mark, memory, true), ..case.clone() };
+    verified.write().load(stored(&[]));
+    verified
+}
+
+fn loaded(mut case: Case) -> Case {
+    case.load(Stored::Absent);
+    case
+}
+
 fn foreign(number: usize) -> RemoteChannel {
     RemoteChannel {
         id: format!("foreign {number:03}"),
@@ -44,7 +59,9 @@ fn the_intent_is_recorded_then_the_channels_are_listed_then_one_is_created_and_r
     assert_eq!((record.id.as_deref(), record.generation, record.next), (Some("chn_1"), 1, None));
     assert_eq!(record.verified, None, "nothing has arrived yet");
     case.write();
-    assert!(matches!(case.next(), Step::Wait { .. }));
+    assert_eq!(case.reads().purpose, Purpose::Check, "what changed before it was made is announced by nobody");
+    case.read_nothing();
+    assert!(case.rests());
 }
 
 #[test]
@@ -52,28 +69,30 @@ fn a_channel_that_is_listed_under_the_intended_url_is_adopted_instead_of_made_ag
     let mut case = without_channel(vec![foreign(1), remote_channel("chn_7", 1)]);
     let record = case.records().channel;
     assert_eq!((record.id.as_deref(), record.generation), (Some("chn_7"), 1));
-    case.write();
-    assert_eq!(case.records().channel.next, None, "nothing else is to be closed");
-    case.write();
-    assert!(matches!(case.next(), Step::Wait { .. }));
+    case.write().read_nothing();
+    assert!(case.rests(), "whether something else is to be closed is not asked before it is verified");
+    let mut verified = case.again().marked(&[NotificationType::Verification]);
+    verified.write().load(stored(&[])).answer(Outcome::Channels(vec![foreign(1), remote_channel("chn_7", 1)]));
+    assert_eq!(verified.records().channel.next, None, "nothing else is to be closed");
+    verified.write();
+    assert!(case.rests());
 }
 
 #[test]
 fn of_two_channels_under_the_intended_url_one_is_adopted_and_the_other_closed() {
     let mut case = without_channel(vec![remote_channel("chn_8", 1), remote_channel("chn_7", 1)]);
     assert_eq!(case.records().channel.id.as_deref(), Some("chn_7"));
-    case.write();
-    assert_eq!(case.next(), Step::CloseChannel { id: "chn_8".to_owned() });
-    case.answer(Outcome::NotFound);
-    assert_eq!(case.records().channel.next, None);
+    let mut verified = verified(&case.write().read_nothing());
+    verified.answer(Outcome::Channels(vec![remote_channel("chn_8", 1), remote_channel("chn_7", 1)]));
+    assert_eq!(verified.next(), Step::CloseChannel { id: "chn_8".to_owned() });
+    verified.answer(Outcome::NotFound);
+    assert_eq!(verified.records().channel.next, None);
 }
 
 #[test]
 fn a_crash_before_the_strays_are_closed_is_made_good() {
     let mut case = without_channel(vec![remote_channel("chn_8", 1), remote_channel("chn_7", 1)]);
-    case.write();
-    let mut restarted = case.again();
-    restarted.load(stored(&[]));
+    let mut restarted = verified(case.write());
     assert_eq!(restarted.next(), Step::ListChannels);
     restarted.answer(Outcome::Channels(vec![remote_channel("chn_7", 1), remote_channel("chn_8", 1)]));
     assert_eq!(restarted.next(), Step::CloseChannel { id: "chn_8".to_owned() });
@@ -95,7 +114,17 @@ fn another_filter_or_base_url_makes_a_new_channel_before_the_old_one_is_closed()
         assert_eq!(filter, ChannelFilter::from(&case.desired.filter));
         case.answer(created("chn_2"));
         assert_eq!(case.records().channel.next, Some(2), "there is something left to close");
-        case.write();
+        case.write().read_nothing();
+        assert!(case.rests(), "the old one stays until Cronofy has reached the new one");
+        let late = Mark { generation: Some(1), ..mark(&[NotificationType::Change]) };
+        let mut unproven = Case {
+            observed: Observed::new(case.observed.record.clone(), late, case.observed.memory.clone(), true),
+            ..case.clone()
+        };
+        unproven.load(stored(&[])).read_nothing();
+        assert_eq!(unproven.observed.record.channel.verified, None, "a late delivery of the old one proves nothing");
+        let mut case = verified(&case);
+        case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1), remote_channel("chn_2", 2)]));
         assert_eq!(case.next(), Step::CloseChannel { id: "chn_1".to_owned() });
         case.answer(Outcome::ChannelClosed { id: "chn_1".to_owned() });
         let record = case.records().channel;
@@ -136,7 +165,11 @@ fn a_full_account_is_said_to_be_full_whatever_cronofy_answers() {
     ] {
         let mut case = without_channel((0..MOST_CHANNELS).map(foreign).collect());
         case.fail(reason, retry);
-        assert!(matches!(case.next(), Step::Wait { .. }), "channels of others may go: {:?}", case.next());
+        assert_eq!(case.reads().purpose, Purpose::Poll, "events are read meanwhile");
+        case.read_nothing();
+        let Step::Wait { why: Why::Retry, .. } = case.next() else {
+            panic!("channels of others may go: {:?}", case.next())
+        };
         assert_eq!(case.observed.record.failures.unwrap().last.reason, Reason::ChannelLimitReached);
     }
 }
@@ -164,17 +197,22 @@ fn a_verification_that_arrived_before_the_channel_was_recorded_is_not_lost() {
     assert_eq!(record.verified, case.observed.mark.received);
     case.write();
     assert!(!case.observed.mark.pending());
-    assert!(matches!(case.next(), Step::Wait { .. }), "it asks for no read");
+    case.read_nothing();
+    assert!(case.rests(), "it asks for nothing else");
 }
 
 #[test]
 fn without_a_callback_url_that_cronofy_takes_nothing_is_begun() {
     let none = Case::settled().desiring(|desired| desired.callback_base = None);
+    assert_eq!(none.next(), Step::Load, "what is stored is looked at whatever else is wrong");
+    let none = loaded(none);
     assert_eq!(none.next(), Step::Stop(Stop::Failed(Reason::NoCallbackUrl)));
+    let poll = none.desiring(|desired| desired.mode = Mode::Poll);
+    assert!(!matches!(poll.next(), Step::Stop(_)), "without a channel none is needed");
     let room = calendar_sync::LONGEST_CALLBACK_URL - channel::callback_url("", UID, 1).len();
     for (length, fits) in [(room, true), (room + 1, false)] {
-        let case = Case::new().desiring(|desired| desired.callback_base = Some("x".repeat(length)));
-        assert_eq!(case.next() == Step::Load, fits, "{length}");
+        let case = loaded(Case::new().desiring(|desired| desired.callback_base = Some("x".repeat(length))));
+        assert_eq!(case.next() == Step::CheckAccount, fits, "{length}");
         assert_eq!(case.next() == Step::Stop(Stop::Failed(Reason::CallbackUrlTooLong)), !fits, "{length}");
     }
 }

@@ -1,6 +1,8 @@
 //! What of an event is stored, and which events are.
 
-use calendar_sync::{DateRange, Person};
+use std::collections::BTreeMap;
+
+use calendar_sync::Person;
 
 use super::*;
 

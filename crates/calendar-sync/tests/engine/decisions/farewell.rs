@@ -1,6 +1,6 @@
 //! The two ends: deletion of the subscription, and erasure on the owner's demand.
 
-use calendar_sync::{LONGEST_DELETION, Stop, Why};
+use calendar_sync::{LONGEST_DELETION, Stop};
 use jiff::SignedDuration;
 
 use super::*;
@@ -106,7 +106,7 @@ fn a_channel_that_nobody_can_close_any_more_is_left_behind_at_once() {
 fn failures_from_before_the_deletion_do_not_hold_it_up() {
     let mut case = Case::settled();
     case.load(Stored::Damaged).fail(Reason::CronofyUnavailable, Retry::Backoff);
-    assert!(matches!(case.next(), Step::Wait { .. }));
+    assert!(matches!(case.next(), Step::Wait { why: Why::Retry, .. }));
     let since = case.now.checked_add(SignedDuration::from_secs(1)).unwrap();
     let case = Case { now: since, ..case.again() }
         .desiring(|desired| desired.deletion = Some(Deletion { since, ..deletion() }));

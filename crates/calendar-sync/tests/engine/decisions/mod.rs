@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use calendar_sync::{
-    Account, ChannelFilter, ChannelRecord, Deletion, Desired, Event, EventTime, EventsRequest, Failure, Filter,
-    Intervals, LONGEST_BACKOFF, Mark, Memory, Mode, NotificationType, Observed, Outcome, Output, Profile, Purpose,
-    Reason, Record, RemoteChannel, RemoteEvent, Retry, Snapshot, Step, Stored, TimeZone, Visibility, Window, channel,
+    Account, ChannelFilter, ChannelRecord, DateRange, Deletion, Desired, Event, EventTime, EventsRequest, Failure,
+    Filter, Intervals, LONGEST_BACKOFF, Mark, Memory, Mode, NotificationType, Observed, Outcome, Output, Profile,
+    Purpose, Reason, Record, RemoteChannel, RemoteEvent, Retry, Snapshot, Step, Stored, TimeZone, Visibility, Why,
+    Window, channel,
 };
 use jiff::Timestamp;
 
@@ -135,6 +136,38 @@ impl Case {
         }
     }
 
+    /// Whether nothing is left to do but the regular work, later.
+    pub fn rests(&self) -> bool {
+        match self.next() {
+            Step::Wait { until, why } => {
+                let regular = match why {
+                    Why::FullSync
+                    | Why::HorizonSweep
+                    | Why::ChannelCheck
+                    | Why::ChannelRenewal
+                    | Why::Verification
+                    | Why::Poll
+                    | Why::FallbackPoll => true,
+                    Why::Confirmation | Why::AccountCheck | Why::Delta | Why::Retry | Why::Suspended => false,
+                };
+                regular && until.is_some_and(|until| until > self.now)
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads what is asked for, which shows nothing, to the end.
+    pub fn read_nothing(&mut self) -> &mut Self {
+        self.page(Vec::new(), false);
+        if matches!(self.next(), Step::Commit(_)) {
+            self.commit();
+        }
+        if matches!(self.next(), Step::Record(_)) {
+            self.write();
+        }
+        self
+    }
+
     /// Until when it waits for a retry.
     pub fn retry_at(&self) -> Timestamp {
         self.observed.record.failures.as_ref().and_then(|failures| failures.next_retry).unwrap()
@@ -143,6 +176,10 @@ impl Case {
 
 pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
+}
+
+pub fn dates(from: &str, to: &str) -> DateRange {
+    DateRange { from: from.parse().unwrap(), to: to.parse().unwrap() }
 }
 
 pub fn desired() -> Desired {
@@ -169,6 +206,9 @@ pub fn settled() -> Record {
             id: Some("chn_1".to_owned()),
             generation: 1,
             configuration: Some(configuration),
+            created: Some(at("2026-11-10T12:00:00Z")),
+            verified: Some(at("2026-11-10T12:00:01Z")),
+            last_check: Some(at("2026-11-20T11:00:00Z")),
             ..ChannelRecord::default()
         },
         account: Some(account(true, false)),

@@ -84,7 +84,7 @@ fn while_a_profile_is_disconnected_a_full_read_removes_nothing_and_a_delta_tells
     assert_eq!(case.commits().events.into_keys().collect::<Vec<_>>(), ["new", "of a profile that is gone"]);
     case.commit().write();
     assert!(!case.observed.mark.pending());
-    assert!(matches!(case.next(), Step::Wait { .. }));
+    assert!(matches!(case.next(), Step::Wait { why: Why::AccountCheck, .. }));
 }
 
 #[test]

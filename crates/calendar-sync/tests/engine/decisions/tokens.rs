@@ -29,7 +29,7 @@ fn a_token_that_has_run_out_is_replaced_and_the_read_goes_on_where_it_was() {
 fn a_fresh_token_that_is_refused_is_not_replaced_at_once() {
     let mut case = Case::settled().marked(&[NotificationType::Change]);
     case.load(stored(&[])).answer(Outcome::Unauthorized).answer(Outcome::TokenReady).answer(Outcome::Unauthorized);
-    assert!(matches!(case.next(), Step::Wait { why: calendar_sync::Why::Retry, .. }));
+    assert!(matches!(case.next(), Step::Wait { why: Why::Retry, .. }));
     assert_eq!(case.observed.record.failures.as_ref().unwrap().last.reason, Reason::Unauthorized);
 
     let mut retry = case.again();
@@ -37,7 +37,7 @@ fn a_fresh_token_that_is_refused_is_not_replaced_at_once() {
     retry.load(stored(&[]));
     assert_eq!(retry.next(), Step::RefreshToken, "the refused one is not used again");
     retry.answer(Outcome::TokenReady).answer(Outcome::Unauthorized);
-    assert!(matches!(retry.next(), Step::Wait { .. }), "one new token a try");
+    assert!(matches!(retry.next(), Step::Wait { why: Why::Retry, .. }), "one new token a try");
     assert_eq!(retry.observed.record.failures.as_ref().unwrap().count, 2);
 }
 

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use calendar_sync::{
-    Desired, Event, Filter, Intervals, LONGEST_BACKOFF, Mode, NotificationType, Step, TimeZone, Visibility, Why, Window,
+    Desired, Filter, Intervals, LONGEST_BACKOFF, Mode, NotificationType, Step, TimeZone, Visibility, Why, Window,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::world::World;
-use crate::world::calendar::{Moves, Style, times};
-use crate::world::cronofy::{FRAGILE, Fragile, Switches};
-use crate::world::driver::Progress;
-use crate::world::faults::{Fault, Refusal};
+use simulation::world::World;
+use simulation::world::calendar::{Moves, Style, event, times};
+use simulation::world::cronofy::{FRAGILE, Fragile, Switches};
+use simulation::world::driver::Progress;
+use simulation::world::faults::{Fault, Refusal};
 
 /// The number of the event that the application manages.
 const MANAGED: usize = 4;
@@ -133,7 +133,13 @@ fn fault() -> impl Strategy<Value = Fault> {
 pub fn world() -> impl Strategy<Value = World> {
     let moves = prop::sample::select(vec![Moves::SameUid, Moves::SameUid, Moves::NewUid, Moves::Silently]);
     let style = (moves, prop::bool::weighted(0.1), any::<bool>(), any::<bool>()).prop_map(
-        |(moves, no_tombstones, latest_first, beyond_range)| Style { moves, no_tombstones, latest_first, beyond_range },
+        |(moves, no_tombstones, latest_first, beyond_range)| Style {
+            moves,
+            no_tombstones,
+            latest_first,
+            beyond_range,
+            edges_in_zone: latest_first,
+        },
     );
     let switches = (
         (any::<bool>(), any::<bool>(), 1..4_usize, any::<bool>()),
@@ -145,9 +151,12 @@ pub fn world() -> impl Strategy<Value = World> {
             closed_listed,
             page_size,
             live_pages,
+            shifting_pages: false,
             tells_time: date,
+            rotates: second_channel,
             skew: SignedDuration::from_secs(skew),
             changes_since_off: SignedDuration::from_secs(off),
+            listing_lag: SignedDuration::ZERO,
         });
     let visibility = prop::sample::select(vec![Visibility::Busy, Visibility::Titles, Visibility::Full]);
     (style, switches, visibility).prop_map(|(style, switches, visibility)| {
@@ -177,6 +186,7 @@ pub fn desired(visibility: Visibility) -> Desired {
 pub fn play(world: &mut World, happenings: Vec<Happening>) {
     for (turn, happening) in happenings.into_iter().enumerate() {
         play_one(world, &happening, turn);
+        assert_eq!(world.violation(), None, "{happening:?}");
     }
 }
 
@@ -185,7 +195,7 @@ fn play_one(world: &mut World, happening: &Happening, turn: usize) {
     match *happening {
         Happening::Put { number, calendar, days, form } => {
             let (start, end) = times(world.now, days, form);
-            let event = event(["cal_a", FRAGILE, "cal_c"][calendar], start, end, turn);
+            let event = event(["cal_a", FRAGILE, "cal_c"][calendar], (start, end), turn);
             let managed = number == MANAGED;
             let touched = world.cronofy.calendars.put(number, event, managed, clock);
             announce(world, &touched, managed);
@@ -281,29 +291,6 @@ fn edit(desired: &mut Desired, what: usize) {
         7 => desired.window = Window::new(2, 30),
         8 => desired.time_zone = TimeZone::parse("America/New_York").unwrap(),
         _ => desired.callback_base = Some("https://other.example.org/in".to_owned()),
-    }
-}
-
-pub fn event(calendar: &str, start: calendar_sync::EventTime, end: calendar_sync::EventTime, turn: usize) -> Event {
-    Event {
-        id: String::new(),
-        calendar_id: calendar.to_owned(),
-        start,
-        end,
-        all_day: start.is_date(),
-        time_zone: None,
-        summary: Some(format!("as of turn {turn}")),
-        status: None,
-        transparency: None,
-        participation: None,
-        recurring: None,
-        series: None,
-        location: None,
-        description: Some(format!("described in turn {turn}")),
-        organizer: None,
-        attendees: Vec::new(),
-        meeting_url: None,
-        updated: None,
     }
 }
 

@@ -42,6 +42,7 @@ pub const TERMINAL: [Refusal; 4] =
 
 impl Refusal {
     /// What the driver makes of it.
+    #[must_use]
     pub fn outcome(self) -> Outcome {
         let (reason, retry) = match self {
             Refusal::Unauthorized => return Outcome::Unauthorized,
@@ -59,6 +60,8 @@ impl Refusal {
     }
 }
 
+/// A failed step.
+#[must_use]
 pub fn failed(reason: Reason, retry: Retry) -> Outcome {
     Outcome::Failed(Failure { reason, message: "why, and what to do".to_owned(), retry })
 }

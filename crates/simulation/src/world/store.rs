@@ -1,7 +1,11 @@
 //! The durable output: a snapshot with a version, replaced only by who knows that version.
 
-use calendar_sync::{Output, Snapshot, Stored};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use calendar_sync::{Event, Output, Snapshot, Stored};
+
+/// Holds one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     content: Option<Content>,
@@ -18,6 +22,7 @@ struct Content {
 
 impl Store {
     /// What is there, in numbers, and the version to commit on.
+    #[must_use]
     pub fn head(&self) -> (Stored, Option<Output>, Option<u64>) {
         match &self.content {
             None => (Stored::Absent, None, None),
@@ -44,10 +49,12 @@ impl Store {
         Some((changed, output(snapshot), on.filter(|_| same).unwrap_or(self.last_version)))
     }
 
+    /// Removes it.
     pub fn erase(&mut self) {
         self.content = None;
     }
 
+    /// Somebody edits it.
     pub fn damage(&mut self) {
         if let Some(content) = &mut self.content {
             self.last_version += 1;
@@ -55,15 +62,27 @@ impl Store {
         }
     }
 
+    /// Changes what is stored without telling: a version stays what it was.
+    pub(crate) fn alter(&mut self, change: impl FnOnce(&mut Snapshot)) {
+        if let Some(content) = &mut self.content {
+            change(&mut content.snapshot);
+        }
+    }
+
+    /// The version of what is there.
+    #[must_use]
     pub fn version(&self) -> Option<u64> {
         self.content.as_ref().map(|content| content.version)
     }
 
     /// The copy, as a reader sees it.
+    #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.content.as_ref().filter(|content| !content.damaged).map(|content| &content.snapshot)
     }
 
+    /// Whether nothing is there.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.content.is_none()
     }
@@ -76,6 +95,16 @@ fn output(snapshot: &Snapshot) -> Output {
         events: snapshot.events.len(),
         slices: 1,
         bytes: 0,
-        content_hash: calendar_sync::fingerprint(&snapshot.events),
+        content_hash: content_hash(&snapshot.events),
     }
+}
+
+/// A hash of the events: this one only has to tell one content from another.
+#[must_use]
+pub fn content_hash(events: &BTreeMap<String, Event>) -> String {
+    let mut hash = DefaultHasher::new();
+    for Event { id, calendar_id, start, end, summary, description, .. } in events.values() {
+        (id, calendar_id, start, end, summary, description).hash(&mut hash);
+    }
+    format!("{:016x}", hash.finish())
 }

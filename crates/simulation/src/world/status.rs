@@ -1,6 +1,6 @@
 //! The durable status: the engine's record, and the webhook's mark, which is cleared only on condition.
 
-use calendar_sync::{Failure, Failures, Mark, Record, Retry, channel};
+use calendar_sync::{Failure, Failures, Held, Mark, Record, Retry, channel};
 use jiff::Timestamp;
 
 use super::cronofy::Notification;
@@ -11,16 +11,24 @@ pub struct Status {
     version: u64,
     /// Counts what people edit beside it.
     edits: u64,
+    /// The engine's part.
     pub record: Record,
+    /// The webhook's part.
     pub mark: Mark,
+    /// The refresh token, which stands in a Secret.
+    pub grant: u64,
 }
 
 /// Somebody has changed more than the mark meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed;
 
 impl Status {
     /// Writes `record` on condition that only the mark has changed since `known` was read, and clears the mark if its
     /// sequence is `acted_on`. Nothing to write asks nothing. `known` is what stands there then, as far as is known.
+    ///
+    /// # Errors
+    /// If it is not what it was read as.
     pub fn write(&mut self, known: &mut Status, record: &Record, acted_on: Option<i64>) -> Result<(), Changed> {
         let record = durable(record);
         loop {
@@ -29,7 +37,7 @@ impl Status {
                 return Ok(());
             }
             if known.version == self.version {
-                *self = Status { version: self.version + 1, edits: self.edits, record, mark };
+                *self = Status { version: self.version + 1, record, mark, ..self.clone() };
                 *known = self.clone();
                 return Ok(());
             }
@@ -41,6 +49,7 @@ impl Status {
     }
 
     /// Whether it is what `known` was read from.
+    #[must_use]
     pub fn is_still(&self, known: &Status) -> bool {
         self.version == known.version
     }
@@ -86,6 +95,7 @@ impl Status {
 }
 
 /// The mark without what was acted on; the sequence stays, so that it only ever grows.
+#[must_use]
 pub fn cleared(mark: &Mark, acted_on: Option<i64>) -> Mark {
     if acted_on == Some(mark.sequence) { Mark { sequence: mark.sequence, ..Mark::default() } } else { mark.clone() }
 }
@@ -107,8 +117,10 @@ fn durable(record: &Record) -> Record {
     for time in times {
         *time = whole_seconds(*time);
     }
+    durable.held =
+        record.held.clone().map(|held| Held { time: whole_seconds(Some(held.time)).unwrap_or(held.time), ..held });
     durable.failures = record.failures.as_ref().map(|failures| Failures {
-        time: whole_seconds(Some(failures.time)).unwrap(),
+        time: whole_seconds(Some(failures.time)).unwrap_or(failures.time),
         next_retry: failures.next_retry.map(whole_seconds_up),
         last: Failure {
             retry: if failures.next_retry.is_some() { Retry::Backoff } else { Retry::Never },
@@ -126,5 +138,5 @@ fn whole_seconds(time: Option<Timestamp>) -> Option<Timestamp> {
 /// A wait must not seem over while it is not.
 fn whole_seconds_up(time: Timestamp) -> Timestamp {
     let up = if time.subsec_nanosecond() > 0 { time.as_second() + 1 } else { time.as_second() };
-    Timestamp::from_second(up).unwrap()
+    Timestamp::from_second(up).unwrap_or(time)
 }

@@ -1,12 +1,13 @@
 //! A driver as the operator's is: looks at the durable state, asks the engine for the one thing to do, does it, tells it what
 //! came of it, until the engine rests. One step at a time, so that anything can happen in between.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use calendar_sync::{
-    Desired, EventsRequest, Mark, Memory, Observed, Outcome, Reason, Record, Retry, Snapshot, Step, channel,
+    Desired, EventsRequest, Mark, Memory, Observed, Outcome, Reason, Record, RemoteEvent, Retry, Snapshot, Step,
+    channel,
 };
-use jiff::tz;
 
 use super::World;
 use super::faults::{Fault, Refusal, failed};
@@ -25,24 +26,31 @@ pub struct Driver {
 
 /// One reconcile.
 #[derive(Clone, Debug)]
-struct Pass {
-    desired: Desired,
-    observed: Observed,
+pub struct Pass {
+    /// What the spec says, as of its begin.
+    pub desired: Desired,
+    /// What the engine knows.
+    pub observed: Observed,
     known: Status,
     head: Option<u64>,
     page: Option<u64>,
     /// When the channels were listed in this pass.
     listed: Option<u64>,
     /// The read under way or gathered.
-    read: Option<Read>,
+    pub read: Option<Read>,
 }
 
 /// What the world remembers of a read, to judge what is made of it.
 #[derive(Clone, Debug)]
 pub struct Read {
+    /// The request of its first page.
     pub request: EventsRequest,
+    /// When it began.
     pub began: u64,
+    /// Whether the last page was read.
     pub complete: bool,
+    /// What it showed.
+    pub shown: BTreeSet<String>,
 }
 
 /// What a driver's step came to.
@@ -57,6 +65,8 @@ pub enum Progress {
 }
 
 impl Driver {
+    /// A process that has just started.
+    #[must_use]
     pub fn new(number: usize) -> Self {
         Self { number, ..Self::default() }
     }
@@ -67,13 +77,23 @@ impl Driver {
     }
 
     /// Whether the last pass knew of all that is asked for.
+    #[must_use]
     pub fn has_seen(&self, status: &Status) -> bool {
         let (left, mark) = &self.seen;
         status.is_still(left) && status.mark == *mark
     }
 
+    /// Whether a pass is under way.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        self.pass.is_some()
+    }
+
     /// All that the driver goes by, without numbers that only tell one run from another: equal sketches in equal worlds go
     /// on alike.
+    ///
+    /// # Errors
+    /// Those of the writer.
     pub fn sketch(&self, world: &World, to: &mut impl fmt::Write) -> fmt::Result {
         let Driver { number: _, token, memory, pass, seen } = self;
         let accepted = token.map(|token| world.cronofy.accepts(token));
@@ -97,9 +117,14 @@ impl Driver {
             let observed = Observed::new(known.record.clone(), known.mark.clone(), self.memory.clone(), token);
             Pass { desired, observed, known, head: None, page: None, listed: None, read: None }
         });
+        let bug = world.bug;
+        if let Some(bug) = bug {
+            bug.before(&mut pass, world.now);
+        }
         let step = calendar_sync::next(&pass.desired, &pass.observed, world.now);
-        world.audit.count_step(&step);
-        let outcome = match &step {
+        let step = bug.map_or(step.clone(), |bug| bug.instead_of(step, &pass, world.now));
+        world.took(self.number, &step);
+        let mut outcome = match &step {
             Step::Finish => {
                 world.finish(pass.observed.leaked);
                 return Progress::Rested(step);
@@ -120,7 +145,13 @@ impl Driver {
             },
             step => self.perform(world, &mut pass, step, fault),
         };
+        if let Some(bug) = bug {
+            bug.answered(&mut pass, &step, &mut outcome, world);
+        }
         pass.observed.observe(&pass.desired, &step, outcome, world.now);
+        if let Some(bug) = bug {
+            bug.after(&mut pass, world.now);
+        }
         self.pass = Some(pass);
         Progress::Going
     }
@@ -147,7 +178,7 @@ impl Driver {
             if refused.is_some() {
                 return failed(Reason::StoreUnavailable, Retry::Backoff);
             }
-            let outcome = Self::perform_in_store(world, pass, step);
+            let outcome = self.effect(world, pass, step);
             return match fault {
                 Some(Fault::AnswerLost) => failed(Reason::StoreUnavailable, Retry::Backoff),
                 Some(Fault::Refused(_)) | None => outcome,
@@ -161,25 +192,28 @@ impl Driver {
         world.cronofy.requests += 1;
         if let Some(refusal) = world.cronofy.refusing.filter(|refusal| refusal.applies_to(step)).or(refused) {
             if refusal == Refusal::Unauthorized {
+                // The page is asked for once more with another token.
                 self.token = None;
+            } else {
+                pass.page = None;
             }
-            // The address of a page is used up by the try, as it is in the operator.
-            pass.page = None;
             return refusal.outcome();
         }
         if step.needs_token() && !self.token.is_some_and(|token| world.cronofy.accepts(token)) {
             self.token = None;
-            pass.page = None;
             return Outcome::Unauthorized;
         }
-        let outcome = self.perform_at_cronofy(world, pass, step);
+        let outcome = self.effect(world, pass, step);
         match fault {
-            Some(Fault::AnswerLost) => failed(Reason::CronofyUnreachable, Retry::Backoff),
+            Some(Fault::AnswerLost) => {
+                pass.page = None;
+                failed(Reason::CronofyUnreachable, Retry::Backoff)
+            }
             Some(Fault::Refused(_)) | None => outcome,
         }
     }
 
-    fn perform_in_store(world: &mut World, pass: &mut Pass, step: &Step) -> Outcome {
+    fn effect(&mut self, world: &mut World, pass: &mut Pass, step: &Step) -> Outcome {
         match step {
             Step::Load => {
                 let (stored, output, version) = world.store.head();
@@ -191,79 +225,86 @@ impl Driver {
                 world.store.erase();
                 Outcome::Erased
             }
-            step => panic!("not a step of the store: {step:?}"),
+            Step::RefreshToken => match world.cronofy.refresh(world.status.grant) {
+                Some((access, refresh)) => {
+                    // Stored before the access token is used.
+                    world.status.grant = refresh;
+                    self.token = Some(access);
+                    Outcome::TokenReady
+                }
+                None => Refusal::InvalidGrant.outcome(),
+            },
+            Step::CheckAccount => Outcome::Account(world.cronofy.account()),
+            Step::ListChannels => {
+                pass.listed = Some(world.audit.tick());
+                Outcome::Channels(world.cronofy.list(world.now))
+            }
+            Step::CreateChannel { callback_url, filter } => {
+                world.judge_create(self.number, pass.listed, &pass.known, &pass.desired, callback_url);
+                match world.cronofy.create(callback_url, filter, world.now) {
+                    Some(id) => Outcome::ChannelCreated { id },
+                    None => Refusal::Unprocessable.outcome(),
+                }
+            }
+            Step::CloseChannel { id } => {
+                world.judge_close(&pass.desired, id);
+                if world.cronofy.close(id) { Outcome::ChannelClosed { id: id.clone() } } else { Outcome::NotFound }
+            }
+            Step::ReadEvents(request) => Self::read(world, pass, request),
+            Step::Record(_) | Step::Wait { .. } | Step::Stop(_) | Step::Finish => {
+                world.must(false, || format!("not a step with an effect: {step:?}"));
+                failed(Reason::NotSupported, Retry::Never)
+            }
         }
     }
 
     fn commit(world: &mut World, pass: &mut Pass, snapshot: &Snapshot) -> Outcome {
-        let read = pass.read.take().expect("a commit follows a read");
-        assert!(read.complete, "only a complete read changes anything");
+        let read = pass.read.take();
+        world.must(read.as_ref().is_none_or(|read| read.complete), || {
+            "only a complete read changes anything".to_owned()
+        });
+        let before = world.store.snapshot().cloned();
         match world.store.commit(pass.head, snapshot) {
             Some((changed, output, version)) => {
                 pass.head = Some(version);
-                world.judge_commit(&pass.desired, &read, snapshot);
+                world.judge_commit(&pass.desired, read.as_ref(), before.as_ref(), snapshot);
                 Outcome::Committed { output, changed }
             }
             None => Outcome::HeadMoved,
         }
     }
 
-    fn perform_at_cronofy(&mut self, world: &mut World, pass: &mut Pass, step: &Step) -> Outcome {
-        match step {
-            Step::RefreshToken => {
-                self.token = Some(world.cronofy.refresh());
-                Outcome::TokenReady
-            }
-            Step::CheckAccount => Outcome::Account(world.cronofy.account()),
-            Step::ListChannels => {
-                pass.listed = Some(world.audit.tick());
-                Outcome::Channels(world.cronofy.list())
-            }
-            Step::CreateChannel { callback_url, filter } => {
-                let listed = pass.listed.expect("no channel is created without a listing");
-                let intended = pass.known.record.channel.next.expect("no channel is created without an intent");
-                let base = pass.desired.callback_base.as_deref().unwrap();
-                assert_eq!(*callback_url, channel::callback_url(base, &pass.desired.uid, intended));
-                world.judge_create(self.number, listed, &pass.known);
-                match world.cronofy.create(callback_url, filter) {
-                    Some(id) => Outcome::ChannelCreated { id },
-                    None => Refusal::Unprocessable.outcome(),
-                }
-            }
-            Step::CloseChannel { id } => {
-                if world.cronofy.close(id) {
-                    Outcome::ChannelClosed { id: id.clone() }
-                } else {
-                    Outcome::NotFound
-                }
-            }
-            Step::ReadEvents(request) => Self::read(world, pass, request),
-            step => panic!("not a step of Cronofy: {step:?}"),
-        }
-    }
-
     fn read(world: &mut World, pass: &mut Pass, request: &EventsRequest) -> Outcome {
-        let zone = tz::TimeZone::get(pass.desired.time_zone.name()).unwrap();
         let address = if request.page == 0 { None } else { pass.page.take() };
-        let Some((events, next)) = world.cronofy.read(request, &zone, address) else { return Outcome::NotFound };
+        let zone = &pass.desired.time_zone;
+        let Some(page) = world.cronofy.read(request, zone, address, world.now) else { return Outcome::NotFound };
         if request.page == 0 {
             let began = world.audit.tick();
-            pass.read = Some(Read { request: request.clone(), began, complete: false });
+            pass.read = Some(Read { request: request.clone(), began, complete: false, shown: BTreeSet::new() });
         }
         if let Some(read) = &mut pass.read {
-            read.complete = next.is_none();
+            read.complete = page.next.is_none();
+            read.shown.extend(page.events.iter().map(|event| match event {
+                RemoteEvent::Present(event) => event.id.clone(),
+                RemoteEvent::Deleted { id, .. } => id.clone(),
+            }));
         }
-        pass.page = next;
+        pass.page = page.next;
         let clock = world.cronofy.clock(world.now);
         let server_time = jiff::Timestamp::from_second(clock.as_second()).ok();
-        let managed = world.cronofy.calendars.entries().filter(|entry| entry.managed);
         Outcome::Page {
-            events,
-            managed: managed.map(|entry| entry.event.id.clone()).collect(),
-            more: next.is_some(),
+            events: page.events,
+            managed: page.managed,
+            more: page.next.is_some(),
             server_time: server_time.filter(|_| world.cronofy.switches.tells_time),
         }
     }
+}
+
+/// The callback URL that may be created now, if any: that of the intent which is written down.
+pub(super) fn intended_url(known: &Status, desired: &Desired) -> Option<String> {
+    let generation = known.record.channel.next?;
+    Some(channel::callback_url(desired.callback_base.as_deref()?, &desired.uid, generation))
 }
 
 impl Refusal {
