@@ -258,4 +258,7 @@ pub struct FailureStatus {
     /// The reason, as in the condition.
     #[schemars(length(max = 1024))]
     pub reason: String,
+    /// Whether only the push channel failed: events are read meanwhile. Absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_only: Option<bool>,
 }

@@ -1,5 +1,6 @@
 //! One request budget per application. Two buckets (a second, a minute) decide when the next request may go; three lanes and,
-//! within each, the accounts in turn decide whose it is.
+//! within each, the accounts in turn decide whose it is. The regular work goes evenly, never in a burst that would leave nothing
+//! of the minute to those who come after it: whatever fleet of sweeps is due, a new subscription waits for one request's time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,11 @@ impl Limits {
         let (per_second, per_minute) = application.spec.request_limits();
         let positive = |limit: i32| u32::try_from(limit).unwrap_or(1).max(1);
         Self { per_second: positive(per_second), per_minute: positive(per_minute) }
+    }
+
+    /// The time between two requests if they go evenly all the time.
+    fn spacing(self) -> Duration {
+        MINUTE / self.per_minute.max(1)
     }
 }
 
@@ -105,6 +111,11 @@ impl Queue {
         waiting.push_back(waiter);
     }
 
+    /// Whether nobody waits any more.
+    fn is_idle(&self) -> bool {
+        self.waiting.values().flatten().all(oneshot::Sender::is_closed)
+    }
+
     /// The next one that still waits.
     fn pop(&mut self) -> Option<oneshot::Sender<()>> {
         while let Some(account) = self.turns.pop_front() {
@@ -145,6 +156,16 @@ impl State {
         places.into_iter().flatten().max().unwrap_or(now).max(now)
     }
 
+    /// When the next of those who wait may go. Sweeps keep a distance to whatever went before them.
+    fn next_turn(&mut self, now: Instant) -> Instant {
+        let place = self.next_place(now);
+        let [new, notified, _] = &self.lanes;
+        match self.sent.back() {
+            Some(last) if new.is_idle() && notified.is_idle() => place.max(*last + self.limits.spacing()),
+            Some(_) | None => place,
+        }
+    }
+
     /// The rest of a pause that is too long to be waited for.
     fn long_pause(&self, now: Instant) -> Option<Paused> {
         let rest = self.paused_until?.saturating_duration_since(now);
@@ -153,7 +174,7 @@ impl State {
 
     /// Lets as many go as may go now.
     fn grant(&mut self, now: Instant) {
-        while self.next_place(now) <= now {
+        while self.next_turn(now) <= now {
             let Some(waiter) = self.lanes.iter_mut().find_map(Queue::pop) else { return };
             if waiter.send(()).is_ok() {
                 self.sent.push_back(now);
@@ -180,8 +201,7 @@ impl Budget {
     /// A budget that somebody else spent from until now, as evenly as it may be spent in the long run.
     fn taken_over(limits: Limits) -> Self {
         let (budget, now) = (Self::new(limits), Instant::now());
-        let spacing = MINUTE / limits.per_minute.max(1);
-        let sent = (1..=limits.per_minute).rev().filter_map(|place| now.checked_sub(spacing * place));
+        let sent = (1..=limits.per_minute).rev().filter_map(|place| now.checked_sub(limits.spacing() * place));
         budget.state().sent.extend(sent);
         budget
     }
@@ -213,7 +233,7 @@ impl Budget {
                 if let Some(paused) = state.long_pause(now) {
                     return Err(paused);
                 }
-                state.next_place(now)
+                state.next_turn(now)
             };
             // One of those who wait watches the clock for all.
             let watching = Watching::begin(self);
@@ -320,7 +340,7 @@ mod tests {
         let start = Instant::now();
         let mut sent = Vec::new();
         for _ in 0..70 {
-            budget.acquire(Lane::Sweep, "a").await.unwrap();
+            budget.acquire(Lane::Notified, "a").await.unwrap();
             sent.push(start.elapsed());
         }
         for (index, first) in sent.iter().enumerate() {
@@ -352,6 +372,47 @@ mod tests {
         assert_eq!(*order.lock().unwrap(), ["new", "busy", "quiet", "busy", "sweep"]);
     }
 
+    /// Sweeps of a hundred accounts, far more of them than fit into a minute, and time for as many of them as go.
+    async fn crowded(budget: &Arc<Budget>, minutes: u32) -> tokio::task::JoinSet<()> {
+        let mut sweeps = tokio::task::JoinSet::new();
+        for number in 0..5_000 {
+            let budget = budget.clone();
+            sweeps.spawn(async move {
+                budget.acquire(Lane::Sweep, &format!("account {}", number % 100)).await.unwrap();
+            });
+        }
+        tokio::time::sleep(MINUTE * minutes + SECOND / 3).await;
+        sweeps
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_sweeps_wait_a_new_subscription_waits_for_one_request_at_most() {
+        let limits = Limits { per_second: 50, per_minute: 500 };
+        for minutes in [0, 1, 3] {
+            let budget = Arc::new(Budget::new(limits));
+            let sweeps = crowded(&budget, minutes).await;
+            // All that a first sync asks for, and its pages.
+            for request in 0..20 {
+                let waited = budget.acquire(Lane::New, "newcomer").await.unwrap();
+                assert!(waited <= limits.spacing(), "request {request} after {minutes} min waited {waited:?}");
+            }
+            drop(sweeps);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sweeps_use_all_of_the_budget_that_nobody_else_needs() {
+        let limits = Limits { per_second: 50, per_minute: 500 };
+        let budget = Arc::new(Budget::new(limits));
+        let mut sweeps = crowded(&budget, 2).await;
+        let mut gone = 0;
+        while let Some(sweep) = sweeps.try_join_next() {
+            sweep.unwrap();
+            gone += 1;
+        }
+        assert!((995..=1_005).contains(&gone), "{gone} in two minutes");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_gives_up_takes_no_place_and_stops_nobody() {
         let budget = Arc::new(Budget::new(Limits { per_second: 1, per_minute: 1_000 }));
@@ -371,7 +432,7 @@ mod tests {
         let start = Instant::now();
         let mut sent = Vec::new();
         for _ in 0..30 {
-            budget.acquire(Lane::New, "a").await;
+            budget.acquire(Lane::New, "a").await.unwrap();
             sent.push(start.elapsed());
         }
         let within = |from: Duration, span: Duration| {

@@ -1,7 +1,9 @@
 //! Deletion always ends: the channel is closed if anybody can close it, the output goes or stays as wanted.
 
+use crate::support::past::age_field;
 use crate::support::{PATIENCE, World, condition, event};
 use cronofy_sim::Endpoint;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
@@ -109,6 +111,21 @@ async fn a_deletion_ends_when_nobody_can_close_the_channel_any_more() {
         let leaked = event_reasons(&world).await.contains(&"ChannelLeaked".to_owned());
         assert_eq!(leaked, cause != "channel", "{cause}");
     }
+}
+
+#[tokio::test]
+async fn an_application_that_went_first_does_not_leave_the_channel_behind_while_a_token_is_at_hand() {
+    let world = World::start("first").await;
+    let _operator = world.operator().await;
+    copied(&world, json!({})).await;
+    world.delete_application("app").await;
+    world.refused("all", "ApplicationNotFound").await;
+    // Noted in the very second of the deletion, or by a clock that is ahead.
+    age_field(&world, "all", "/failure/lastTime", SignedDuration::from_mins(-1)).await;
+    deleted(&world, "all").await;
+    world.gone("all").await;
+    assert_eq!(world.sim.open_channels(&world.account).len(), 0);
+    assert!(!event_reasons(&world).await.contains(&"ChannelLeaked".to_owned()));
 }
 
 #[tokio::test]

@@ -5,15 +5,14 @@
 
 use cronofy_operator::api::CronofyApplication;
 use cronofy_sim::{Endpoint, Notification, Signing};
-use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use testenv::{AuditEntry, AuditLog, ControlPlane, Options, eventually};
 
+use crate::support::past::let_pass;
 use crate::support::switch::switched;
 use crate::support::{Operator, PATIENCE, World, event};
 
@@ -168,51 +167,6 @@ async fn lists_from_the_start_and_restarts_cost_nothing() {
     watched.cost_nothing();
 }
 
-/// Takes this much time from all that the cluster remembers of a subscription: its status, and the index of its copy.
-async fn let_pass(world: &World, time: SignedDuration) {
-    let api = world.subscriptions();
-    let status = json!(api.get("all").await.unwrap().status);
-    let patch = Patch::Merge(json!({ "status": earlier(status, time) }));
-    api.patch_status("all", &PatchParams::default(), &patch).await.unwrap();
-
-    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), world.ns());
-    let index = maps.get("all-events").await.unwrap().data.unwrap().remove("index.json").unwrap();
-    let mut index: Index = serde_json::from_str(&index).unwrap();
-    index.cursor -= time;
-    index.last_full_sync -= time;
-    index.seal = String::new();
-    index.seal = calendar_sync::fingerprint(&index);
-    let patch = json!({ "data": { "index.json": serde_json::to_string_pretty(&index).unwrap() + "\n" } });
-    maps.patch("all-events", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-}
-
-/// The same with all its times so much earlier.
-fn earlier(value: Value, time: SignedDuration) -> Value {
-    match value {
-        Value::String(text) => json!(text.parse::<Timestamp>().map_or(text, |found| (found - time).to_string())),
-        Value::Array(values) => values.into_iter().map(|value| earlier(value, time)).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, earlier(value, time))).collect(),
-        other => other,
-    }
-}
-
-/// The index of a copy, in the order in which it is sealed.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Index {
-    format_version: u32,
-    subscription: String,
-    events: usize,
-    bytes: usize,
-    cursor: Timestamp,
-    swept_through: Date,
-    last_full_sync: Timestamp,
-    complete: bool,
-    fingerprint: String,
-    content_hash: String,
-    seal: String,
-}
-
 #[tokio::test]
 async fn an_hour_that_passes_costs_nothing_and_a_week_costs_one_read() {
     let world = World::start("idle").await;
@@ -221,7 +175,7 @@ async fn an_hour_that_passes_costs_nothing_and_a_week_costs_one_read() {
     switch.to(operator.webhook);
     settled(&world).await;
     operator.kill();
-    let_pass(&world, SignedDuration::from_mins(61)).await;
+    let_pass(&world, "all", SignedDuration::from_mins(61)).await;
 
     let watched = Watched::begin(&world);
     let operator = Operator::start(&options).await;
@@ -230,7 +184,7 @@ async fn an_hour_that_passes_costs_nothing_and_a_week_costs_one_read() {
     operator.kill();
 
     // It is the time that was taken which makes the difference.
-    let_pass(&world, SignedDuration::from_hours(168)).await;
+    let_pass(&world, "all", SignedDuration::from_hours(168)).await;
     let _operator = Operator::start(&options).await;
     let read = eventually("everything is read once more", PATIENCE, async || {
         (world.sim.count(Endpoint::Events) > 0).then_some(())

@@ -163,12 +163,12 @@ async fn a_mark_onto_one_that_was_cleared_meanwhile_brings_nothing_back() {
     cluster
         .write(
             "maple",
-            json!({"notification": {"sequence": 1, "receivedTime": null, "changesSince": null, "types": null}}),
+            json!({"notification": {"sequence": 1, "receivedTime": null, "changesSince": null, "types": null, "generation": null}}),
         )
         .await;
     for (marker, sequence) in [(marker, 2), (cluster.marker(), 3)] {
         marker.mark(&route(&pending), of(NotificationType::Verification), patience()).await.unwrap();
-        let expected = json!({"sequence": sequence, "receivedTime": "1970-01-01T02:46:40Z", "types": ["verification"]});
+        let expected = json!({"sequence": sequence, "receivedTime": "1970-01-01T02:46:40Z", "types": ["verification"], "generation": 1});
         assert_eq!(cluster.status("maple").await["notification"], expected);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use calendar_sync::{Deletion, Step};
+use calendar_sync::{Deletion, Reason, Step};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
@@ -79,11 +79,13 @@ pub async fn delete(
     Ok(Action::await_change())
 }
 
-/// Whether a try of this deletion has failed.
+/// Whether a try of this deletion has failed. That the application went before its subscription, as in a namespace that goes, is
+/// not one.
 fn has_failed(object: &CalendarSubscription) -> bool {
     let since = object.metadata.deletion_timestamp.as_ref().map(|since| since.0);
     let failure = object.status.as_ref().and_then(|status| status.failure.as_ref());
-    failure.is_some_and(|failure| Some(failure.last_time.0) >= since)
+    let tried = failure.filter(|failure| Reason::parse(&failure.reason).is_some());
+    tried.is_some_and(|failure| Some(failure.last_time.0) >= since)
 }
 
 /// The output goes with its subscription, unless it is to stay.

@@ -88,7 +88,10 @@ fn output(status: &OutputStatus) -> Output {
 /// A failure of the engine; one of another step is judged anew by that step in each pass.
 fn failures(status: &FailureStatus, conditions: &[Condition]) -> Option<Failures> {
     let reason = Reason::parse(&status.reason)?;
-    let said = conditions.iter().find(|condition| condition.reason == status.reason);
+    // Other conditions may add what happens meanwhile.
+    let said = [condition::RECONCILING, condition::STALLED].into_iter();
+    let said = said.filter_map(|kind| conditions::find(conditions, kind));
+    let said = said.into_iter().find(|condition| condition.reason == status.reason);
     let next_retry = status.next_retry_time.clone().map(instant);
     Some(Failures {
         count: u32::try_from(status.count).unwrap_or_default(),
@@ -99,14 +102,8 @@ fn failures(status: &FailureStatus, conditions: &[Condition]) -> Option<Failures
         },
         time: instant(status.last_time.clone()),
         next_retry,
-        about_channel: is_about_channel(conditions, &status.reason),
+        about_channel: status.channel_only.unwrap_or_default(),
     })
-}
-
-/// Whether only the channel failed: then its condition alone has the reason, and not that of the events.
-fn is_about_channel(conditions: &[Condition], reason: &str) -> bool {
-    let says = |kind| conditions::find(conditions, kind).is_some_and(|condition| condition.reason == reason);
-    says(condition::CHANNEL_ACTIVE) && !says(condition::SYNCED) && !says(condition::CREDENTIALS_VALID)
 }
 
 fn instant(Time(time): Time) -> Timestamp {
@@ -130,6 +127,7 @@ pub fn compose(
             last_time: whole_seconds(Timestamp::now()),
             next_retry_time: None,
             reason: refusal.reason.to_owned(),
+            channel_only: None,
         }));
     }
     for (kind, says) in verdict.conditions() {
@@ -191,13 +189,13 @@ fn write_record(
         bytes: number(*bytes),
         content_hash: content_hash.clone(),
     });
-    status.failure =
-        failures.as_ref().map(|Failures { count, last, time, next_retry, about_channel: _ }| FailureStatus {
-            count: i32::try_from(*count).unwrap_or(i32::MAX),
-            last_time: whole_seconds(*time),
-            next_retry_time: next_retry.map(whole_seconds_up),
-            reason: last.reason.as_str().to_owned(),
-        });
+    status.failure = failures.as_ref().map(|Failures { count, last, time, next_retry, about_channel }| FailureStatus {
+        count: i32::try_from(*count).unwrap_or(i32::MAX),
+        last_time: whole_seconds(*time),
+        next_retry_time: next_retry.map(whole_seconds_up),
+        reason: last.reason.as_str().to_owned(),
+        channel_only: about_channel.then_some(true),
+    });
 }
 
 fn channel_status(channel: &ChannelRecord, renewal: Option<Timestamp>) -> Option<ChannelStatus> {

@@ -15,12 +15,14 @@ pub fn tally(metrics: &Metrics, step: &Step, outcome: &Outcome, purpose: Option<
             metrics.channel_operation(ChannelOperation::Close, metrics::Outcome::Success);
         }
         Step::CloseChannel { .. } => metrics.channel_operation(ChannelOperation::Close, result),
+        // A poll that shows nothing new ends with its last page.
+        Step::Commit(_) if purpose == Some(Purpose::Poll) && !failed(outcome) => {}
         Step::Commit(_) => {
             if let Some(kind) = purpose.and_then(kind) {
                 metrics.sweep(kind, result);
             }
         }
-        Step::ReadEvents(request) if failed(outcome) => {
+        Step::ReadEvents(request) if failed(outcome) || ends_poll(request.purpose, outcome) => {
             if let Some(kind) = kind(request.purpose) {
                 metrics.sweep(kind, result);
             }
@@ -35,6 +37,10 @@ pub fn tally(metrics: &Metrics, step: &Step, outcome: &Outcome, purpose: Option<
         | Step::Stop(_)
         | Step::Finish => {}
     }
+}
+
+fn ends_poll(purpose: Purpose, outcome: &Outcome) -> bool {
+    purpose == Purpose::Poll && matches!(outcome, Outcome::Page { more: false, .. })
 }
 
 /// The regular work that a read is part of.

@@ -50,8 +50,9 @@ pub fn between(before: &CalendarSubscriptionStatus, after: &CalendarSubscription
 
 /// Whether something went wrong, as opposed to not having happened yet.
 fn is_trouble(status: &CalendarSubscriptionStatus) -> bool {
+    const TROUBLES: [&str; 4] = ["ProfileDisconnected", "DeletionsHeld", "NotReached", "NotificationsMissing"];
+    let found = |kind| conditions::find(&status.conditions, kind);
     status.failure.is_some()
-        || conditions::find(&status.conditions, condition::STALLED).is_some_and(|stalled| stalled.status == "True")
-        || conditions::find(&status.conditions, condition::SYNCED)
-            .is_some_and(|synced| synced.reason == "ProfileDisconnected")
+        || found(condition::STALLED).is_some_and(|stalled| stalled.status == "True")
+        || found(condition::READY).is_some_and(|ready| TROUBLES.contains(&ready.reason.as_str()))
 }

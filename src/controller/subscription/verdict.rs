@@ -155,6 +155,7 @@ fn is_about_credentials(reason: Reason) -> bool {
 fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>, now: Timestamp) -> Says {
     let base = desired.callback_base.as_deref().unwrap_or("no URL");
     let record = &observed.record.channel;
+    let meanwhile = format!("reading every {} meanwhile", Interval::from(desired.intervals.fallback_poll));
     if stop == Some(Stop::Erased) {
         return no("Erased", "closed, since the account's owner had the data erased");
     }
@@ -165,15 +166,17 @@ fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>, now: Time
     if let Some(cannot) = cannot(stop) {
         return cannot;
     }
+    let failures = observed.record.failures.as_ref();
     if record.id.is_none() {
-        return match &observed.record.failures {
+        return match failures {
+            Some(Failures { last, about_channel: true, .. }) => {
+                no(last.reason.as_str(), format!("{}; {meanwhile}", last.message))
+            }
             Some(Failures { last, .. }) => no(last.reason.as_str(), last.message.clone()),
             None => no("Pending", "the push channel is being made"),
         };
     }
-    let replaced = record.next.is_some();
     if calendar_sync::is_unhealthy(desired, observed, now) {
-        let meanwhile = format!("reading every {} meanwhile", Interval::from(desired.intervals.fallback_poll));
         let check =
             "check that the URL leads from the internet to the webhook Service and that its certificate is valid";
         return match (record.suspect, record.created) {
@@ -189,19 +192,26 @@ fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>, now: Time
             (None, None) => no("NotReached", format!("Cronofy has not reached {base}: {check}; {meanwhile}")),
         };
     }
-    match record.verified {
-        Some(_) if replaced => yes(
-            "Renewing",
-            format!(
-                "the channel is being replaced; until Cronofy reaches the new one, the one before delivers to {base}"
-            ),
-        ),
-        Some(_) => yes("Verified", format!("Cronofy delivers notifications to {base}")),
-        None if replaced => yes(
-            "Renewing",
-            "the channel is being replaced: the one before stays until Cronofy has reached the new one".to_owned(),
-        ),
-        None => {
+    if let Some(Failures { last, .. }) = failures.filter(|failures| failures.about_channel && record.verified.is_some())
+    {
+        return yes(last.reason.as_str(), format!("{}; the present channel delivers meanwhile", last.message));
+    }
+    match (record.verified, record.next) {
+        (Some(_), None) => yes("Verified", format!("Cronofy delivers notifications to {base}")),
+        (Some(_), Some(next)) if next > record.generation => {
+            yes("Renewing", "a new channel is being made in place of the present one, which delivers meanwhile")
+        }
+        (Some(_), Some(_)) => {
+            yes("Renewing", format!("Cronofy has reached the new channel at {base}: the one before it is being closed"))
+        }
+        (None, Some(_)) => {
+            let since = record.created.map_or_else(String::new, |since| format!(" since {since:.0}"));
+            yes(
+                "Renewing",
+                format!("a new channel waits{since} for Cronofy to reach {base}: the one before it delivers meanwhile"),
+            )
+        }
+        (None, None) => {
             unknown("VerificationPending", format!("Cronofy has not yet reached {base}: a new channel is tried out"))
         }
     }
@@ -283,7 +293,7 @@ fn held(missing: usize, of: usize, since: Timestamp) -> String {
     let again = since.checked_add(calendar_sync::CONFIRM_AFTER).unwrap_or(since);
     format!(
         "a full read at {since:.0} lacked {missing} of {of} events: they are kept until a second one after {again:.0} agrees; \
-         if they were deleted on purpose, there is nothing to do"
+         if they were deleted on purpose, there is nothing to do, else look into the calendar"
     )
 }
 

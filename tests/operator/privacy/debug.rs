@@ -93,6 +93,7 @@ fn of_the_engine() -> Vec<(&'static str, String)> {
     let snapshot = Box::new(Snapshot {
         cursor: Timestamp::UNIX_EPOCH,
         fingerprint: String::new(),
+        visibility: calendar_sync::Visibility::Full,
         last_full_sync: Timestamp::UNIX_EPOCH,
         complete: true,
         swept_through: jiff::civil::date(2026, 11, 23),
@@ -107,7 +108,12 @@ fn of_the_engine() -> Vec<(&'static str, String)> {
     let record = Record { account: Some(account.clone()), ..Record::default() };
     let mut observed = Observed::new(record, Mark::default(), Memory::default(), true);
     observed.stored = Stored::Present(snapshot.clone());
-    let page = Outcome::Page { events: vec![RemoteEvent::Present(Box::new(event))], more: false, server_time: None };
+    let page = Outcome::Page {
+        events: vec![RemoteEvent::Present(Box::new(event))],
+        managed: ["one".to_owned()].into(),
+        more: false,
+        server_time: None,
+    };
     vec![
         ("what is known", format!("{observed:?}")),
         ("a page", format!("{page:?}")),

@@ -214,15 +214,12 @@ async fn check_copies(bench: &Bench, forbidden: &BTreeMap<String, String>) {
     search("the copy of times", &maps["busy-events"], forbidden);
     assert!(maps["titles-events"].contains(TITLE));
     search("the copy of titles", &maps["titles-events"].replace(TITLE, ""), forbidden);
-    let full = &maps["full-events"];
     for text in text {
-        assert!(full.contains(text), "{text} was planted and is allowed here");
+        assert!(maps["full-events"].contains(text), "{text} was planted and is allowed here");
     }
-    let rest = text.iter().rev().chain([&TITLE]).fold(full.clone(), |rest, text| rest.replace(text, ""));
-    search("the full copy", &rest, forbidden);
-    for (name, map) in
-        maps.iter().filter(|(name, _)| !["busy-events", "titles-events", "full-events"].contains(&name.as_str()))
-    {
-        search(name, map, forbidden);
+    // Those that only have no channel are full copies, too.
+    for (name, map) in maps.iter().filter(|(name, _)| !["busy-events", "titles-events"].contains(&name.as_str())) {
+        let rest = text.iter().rev().chain([&TITLE]).fold(map.clone(), |rest, text| rest.replace(text, ""));
+        search(name, &rest, forbidden);
     }
 }

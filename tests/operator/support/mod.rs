@@ -3,6 +3,7 @@
 
 pub mod hook;
 pub mod operator;
+pub mod past;
 pub mod switch;
 pub mod times;
 pub mod world;
