@@ -11,7 +11,8 @@ test: tools ## Run every check: format, lints, docs, all tests, the demo.
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 	@if cargo tree --locked --invert ring 2>/dev/null | grep -q .; then echo "a second TLS provider is linked: see cargo tree --invert ring"; exit 1; fi
-	cargo test --workspace --locked
+	@# Most tests wait for servers, so more of them than there are cores run at a time.
+	cargo test --workspace --locked -- --test-threads 8
 	$(MAKE) --no-print-directory demo ONCE=1
 
 tools: ## Build etcd, kube-apiserver, kubectl and helm into the user's cache, if they are not there.
