@@ -98,6 +98,7 @@ impl Reading {
                 last_full_sync: before.last_full_sync,
                 complete: before.complete,
                 swept_through: before.swept_through,
+                visibility: desired.visibility,
                 events,
             },
             Some(_) | None => Snapshot {
@@ -106,6 +107,7 @@ impl Reading {
                 last_full_sync: now,
                 complete: absence_deletes,
                 swept_through: range.to,
+                visibility: desired.visibility,
                 events,
             },
         }

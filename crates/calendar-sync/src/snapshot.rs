@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::Event;
+use crate::{Event, Visibility};
 
 /// A complete, consistent state of the copy. It is stored in one atomic step, so that the cursor never passes data that
 /// is not stored.
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub complete: bool,
     /// The first date, beyond the far edge, that has not been read.
     pub swept_through: Date,
+    /// How much of the events it holds: what a later one no longer allows must not stay anywhere.
+    pub visibility: Visibility,
     /// The events, by id.
     pub events: BTreeMap<String, Event>,
 }
