@@ -273,6 +273,18 @@ pub enum StoreKind {
     Remote,
 }
 
+impl StoreKind {
+    /// The word, as in the spec.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StoreKind::ConfigMap => "ConfigMap",
+            StoreKind::Secret => "Secret",
+            StoreKind::Remote => "Remote",
+        }
+    }
+}
+
 /// What becomes of the output when the subscription is deleted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[schemars(description = "")] // the field says it

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use calendar_sync::Memory;
 use cronofy::url::Url;
+use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::{broadcast, watch};
@@ -18,6 +19,7 @@ use super::subscription::Dereferenced;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
+use crate::store::StoreMemory;
 
 /// Which application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,8 +64,8 @@ pub struct Remembered {
     pub credentials: Option<String>,
     /// Looks in a row at something that only a person can mend.
     pub looks: u32,
-    /// Version of the output as we wrote it last: our own write must not wake us.
-    pub output_version: Option<String>,
+    /// When the store is to be tidied up.
+    pub tidy: Option<Timestamp>,
 }
 
 /// The caches of all scopes.
@@ -90,6 +92,8 @@ pub struct Context {
     pub events: Events,
     /// Waits after failed reconciles.
     pub backoff: Backoff,
+    /// What is known of the outputs; the watch on them tells it what was touched.
+    pub outputs: StoreMemory,
     stores: OnceLock<Stores>,
     changed_applications: broadcast::Sender<ApplicationKey>,
     remembered: Mutex<HashMap<String, Remembered>>,
@@ -110,6 +114,7 @@ impl Context {
             accounts: Accounts::new(client.clone(), metrics.clone()),
             budgets: Budgets::default(),
             backoff: Backoff::default(),
+            outputs: StoreMemory::default(),
             client,
             options,
             metrics,
@@ -184,6 +189,7 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.backoff.forget(uid);
+        self.outputs.forget(uid);
     }
 
     /// The client of an API; one for all that use it, since it holds the connections.

@@ -8,24 +8,28 @@ use std::time::Instant;
 use calendar_sync::{Desired, EventsRequest, Memory, Observed, Outcome, Purpose, Record, Snapshot, Step, Stored};
 use cronofy::secrecy::SecretString;
 use cronofy::{Answer, Endpoint, NewChannel, PageUrl};
-use jiff::Timestamp;
-use kube::{Api, ResourceExt as _};
+use jiff::{SignedDuration, Timestamp};
+use kube::Api;
 
 use super::dereference::Dereferenced;
+use super::outputs::{NoPlace, Place};
 use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
 use super::{Error, status, transitions, translate};
-use crate::api::{CalendarSubscription, DeletionPolicy};
+use crate::api::{CalendarSubscription, StoreKind};
 use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
 use crate::controller::context::Context;
 use crate::controller::failure;
 use crate::metrics::{self, ChannelOperation, SkipReason, StoreType, StoredPart};
-use crate::store::{Committed, EventStore as _, Head, InvalidName, Owner, Store, StoreError, Target};
+use crate::store::{Committed, EventStore as _, Head, StoreError};
 
 /// Steps of one reconcile. A read of the largest account takes one a page; more than this is a defect, and the reconcile
 /// begins anew after a while instead of spinning.
 const MOST_STEPS: usize = 10_000;
+
+/// Before the next try to remove old slices.
+const TIDY_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Everything that steps are performed with.
 pub struct Driver<'a> {
@@ -44,16 +48,7 @@ pub struct Driver<'a> {
     /// Whose tokens are used.
     pub grant: Grant,
     /// Where the events are written.
-    pub store: Store,
-    /// The output.
-    pub target: Target,
-}
-
-/// Where a subscription's events are written.
-pub fn target(object: &CalendarSubscription) -> Result<Target, InvalidName> {
-    let owner = Owner { name: object.name_any(), uid: object.uid().unwrap_or_default() };
-    let target = Target::new(object.namespace().unwrap_or_default(), object.store_name(), owner)?;
-    Ok(target.retained(object.spec.deletion_policy() == DeletionPolicy::Retain))
+    pub place: Place,
 }
 
 /// What a reconcile carries from step to step.
@@ -64,6 +59,8 @@ struct Pass {
     page: Option<PageUrl>,
     purpose: Option<Purpose>,
     skipped: usize,
+    /// When the store is to be tidied up, as of the last look at it.
+    tidy: Option<Timestamp>,
 }
 
 impl<'a> Driver<'a> {
@@ -76,15 +73,16 @@ impl<'a> Driver<'a> {
         object: CalendarSubscription,
     ) -> Result<Self, Refusal> {
         let refusal = |reason, message| Refusal { reason, message, about: About::Spec, stalled: true };
-        let store = Store::open(object.spec.store_kind(), context.client.clone())
-            .map_err(|unsupported| refusal("NotSupported", unsupported.to_string()))?;
-        let target = target(&object).map_err(|invalid| refusal("InvalidSpec", invalid.to_string()))?;
+        let place = Place::wanted(context, &object).map_err(|error| match error {
+            NoPlace::Unsupported(unsupported) => refusal("NotSupported", unsupported.to_string()),
+            NoPlace::Name(invalid) => refusal("InvalidSpec", invalid.to_string()),
+        })?;
         let cronofy = context.cronofy(&found.api).map_err(|error| Refusal {
             about: About::Credentials,
             ..refusal("InvalidEndpoint", format!("spec.endpoint of the CronofyApplication cannot be used: {error}"))
         })?;
         let budget = context.budgets.of(&found.key, Limits::of(&found.application));
-        Ok(Self { context, api, desired, object, cronofy, budget, grant: found.grant.clone(), store, target })
+        Ok(Self { context, api, desired, object, cronofy, budget, grant: found.grant.clone(), place })
     }
 
     /// Performs steps until the engine rests. Gives the step it rests at, and what is known then.
@@ -92,13 +90,15 @@ impl<'a> Driver<'a> {
         let before = self.object.status.clone().unwrap_or_default();
         let token = self.context.accounts.cached(&self.grant);
         let observed = Observed::new(status::record(&before), status::mark(&before), memory, token.is_some());
-        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0 };
+        let tidy = self.context.remembered(&self.desired.uid).tidy;
+        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0, tidy };
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
             let outcome = match &step {
                 Step::Finish => return Ok((step, pass.observed)), // the object goes: nobody reads its status
                 Step::Wait { .. } | Step::Stop(_) => {
                     self.write_status(&pass.observed, Some(&step)).await?;
+                    self.tidy(&pass).await;
                     return Ok((step, pass.observed));
                 }
                 Step::Record(record) => self.record(&mut pass, record).await?,
@@ -144,7 +144,7 @@ impl<'a> Driver<'a> {
         match step {
             Step::Load => self.load(pass).await,
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
-            Step::Erase => match self.store.erase(&self.target).await {
+            Step::Erase => match self.erase(&pass.observed).await {
                 Ok(()) => Outcome::Erased,
                 Err(error) => Outcome::Failed(error.failure()),
             },
@@ -181,14 +181,23 @@ impl<'a> Driver<'a> {
     }
 
     async fn load(&self, pass: &mut Pass) -> Outcome {
-        match self.store.head(&self.target).await {
-            Ok(head) => {
-                let stored = head.stored.clone();
-                pass.head = Some(Head { stored: Stored::Unread, ..head });
-                Outcome::Loaded(stored)
+        let Place { store, target } = &self.place;
+        let head = match store.head(target).await {
+            Ok(head) => head,
+            Err(error) => return Outcome::Failed(error.failure()),
+        };
+        if let Some(output) = head.output.as_ref().filter(|output| pass.observed.record.output.as_ref() != Some(output))
+        {
+            // A crash came between a commit and what follows it.
+            if let Err(error) = self.remove_former_output(&pass.observed).await {
+                return Outcome::Failed(error.failure());
             }
-            Err(error) => Outcome::Failed(error.failure()),
+            pass.observed.record.output = Some(output.clone());
         }
+        let stored = head.stored.clone();
+        pass.tidy = head.tidy;
+        pass.head = Some(Head { stored: Stored::Unread, ..head });
+        Outcome::Loaded(stored)
     }
 
     async fn refresh_token(&self, pass: &mut Pass) -> Outcome {
@@ -256,21 +265,24 @@ impl<'a> Driver<'a> {
 
     async fn commit(&self, pass: &mut Pass, snapshot: &Snapshot) -> Outcome {
         let Some(head) = &pass.head else { return Outcome::HeadMoved };
-        match self.store.commit(&self.target, head.version.as_ref(), snapshot).await {
-            Ok(Committed { output, changed, written, version }) => {
-                self.context.remember(&self.desired.uid, |remembered| {
-                    remembered.output_version = version.revision().map(ToOwned::to_owned);
-                });
+        let Place { store, target } = &self.place;
+        match store.commit(target, head.version.as_ref(), snapshot).await {
+            Ok(Committed { output, changed, written, slices, version, tidy }) => {
                 self.context.metrics.events_skipped(SkipReason::Malformed, pass.skipped);
-                if written {
-                    self.context.metrics.store_write(StoreType::ConfigMap, StoredPart::Index, output.bytes);
+                let kind = store_type(store.kind());
+                for bytes in slices {
+                    self.context.metrics.store_write(kind, StoredPart::Slice, bytes);
+                }
+                if written > 0 {
+                    self.context.metrics.store_write(kind, StoredPart::Index, written);
                 }
                 if let Some(received) = pass.observed.mark.received.filter(|_| pass.observed.mark.pending()) {
                     let elapsed = Timestamp::now().duration_since(received);
                     self.context.metrics.notification_to_stored(elapsed.unsigned_abs());
                 }
+                pass.tidy = tidy;
                 pass.head = Some(Head { version: Some(version), ..Head::default() });
-                if let Err(error) = self.remove_former_output(&pass.observed, &output.name).await {
+                if let Err(error) = self.remove_former_output(&pass.observed).await {
                     return Outcome::Failed(error.failure());
                 }
                 Outcome::Committed { output, changed }
@@ -280,14 +292,39 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// The output has another name now: the one before is not kept current any more, so it must not stay.
-    async fn remove_former_output(&self, observed: &Observed, name: &str) -> Result<(), StoreError> {
-        let former = observed.record.output.as_ref().map(|output| output.name.clone()).filter(|former| former != name);
-        let Some(former) = former else { return Ok(()) };
-        match Target::new(self.target.namespace(), former, self.target.owner().clone()) {
-            Ok(former) => self.store.erase(&former).await,
-            Err(InvalidName) => Ok(()), // such a name was never written to
+    /// Removes what is stored, here and where it stood before the spec changed.
+    async fn erase(&self, observed: &Observed) -> Result<(), StoreError> {
+        self.remove_former_output(observed).await?;
+        self.place.store.erase(&self.place.target).await
+    }
+
+    /// The output has another kind or name now: the one before is not kept current any more, so it must not stay.
+    async fn remove_former_output(&self, observed: &Observed) -> Result<(), StoreError> {
+        let former = observed.record.output.as_ref().filter(|output| !self.place.is_of(output));
+        let former = former.and_then(|output| Place::of_output(self.context, &self.object, output));
+        match former {
+            Some(Place { store, target }) => store.erase(&target).await,
+            None => Ok(()),
         }
+    }
+
+    /// Removes what earlier commits left for readers, if it is due. Nothing depends on it: what fails is tried again.
+    async fn tidy(&self, pass: &Pass) {
+        let now = Timestamp::now();
+        let next = match pass.tidy {
+            Some(due) if due <= now => match self.place.store.tidy(&self.place.target).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(
+                        namespace = self.place.target.namespace(), output = self.place.target.name(),
+                        category = error.category(), error = %error, "old slices could not be removed, it is tried again"
+                    );
+                    Some(now.saturating_add(TIDY_AGAIN).unwrap_or(now))
+                }
+            },
+            due => due,
+        };
+        self.context.remember(&self.desired.uid, |remembered| remembered.tidy = next);
     }
 
     async fn read(&self, pass: &mut Pass, request: &EventsRequest) -> Outcome {
@@ -315,5 +352,13 @@ impl<'a> Driver<'a> {
             }
             Err(outcome) => outcome,
         }
+    }
+}
+
+fn store_type(kind: StoreKind) -> StoreType {
+    match kind {
+        StoreKind::ConfigMap => StoreType::ConfigMap,
+        StoreKind::Secret => StoreType::Secret,
+        StoreKind::Remote => StoreType::Remote,
     }
 }
