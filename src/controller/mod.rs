@@ -35,6 +35,7 @@ use self::subscription::Error;
 use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
 use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
+use crate::store::subscription_of;
 use crate::webhook::routes::Routes;
 
 /// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
@@ -134,7 +135,11 @@ async fn subscriptions(
     let referring = referring(&context, store.clone());
     Controller::for_stream(due, store)
         .with_config(controller::Config::default().concurrency(context.options.concurrency).debounce(DEBOUNCE))
-        .owns_stream(outputs)
+        // Not by its owner reference alone: that may be what somebody has removed, and a retained output has none.
+        .watches_stream(outputs, |output| {
+            let subscription = subscription_of(&output.metadata);
+            subscription.map(|found| ObjectRef::new(&found.name).within(&found.namespace.unwrap_or_default()))
+        })
         .reconcile_on(referring)
         .reconcile_all_on(elected(context.leading.clone()))
         .graceful_shutdown_on(stopped(stop))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::World;
 use calendar_sync::{Event, EventTime, Snapshot, Stored, Visibility};
 use cronofy_operator::api::StoreKind;
 use cronofy_operator::store::{
@@ -21,40 +22,49 @@ const NAME: &str = "primary-events";
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A namespace with a store that has the rights given, and an administrator who meddles.
-struct Cluster {
-    namespace: TestNamespace,
-    store: Store,
-    admin: Client,
+pub struct Cluster {
+    pub namespace: TestNamespace,
+    pub store: Store,
+    pub admin: Client,
 }
 
 impl Cluster {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with_verbs(&["get", "list", "create", "update", "delete"]).await
     }
 
     async fn with_verbs(verbs: &[&str]) -> Self {
+        Self::of_kind(StoreKind::ConfigMap, verbs).await
+    }
+
+    /// One whose store writes objects of that kind.
+    pub async fn of_kind(kind: StoreKind, verbs: &[&str]) -> Self {
         let control_plane = shared().await.unwrap();
         let namespace = control_plane.namespace("store").await.unwrap();
         let admin = control_plane.admin().unwrap();
         let client = control_plane.service_account(namespace.name(), "operator").await.unwrap();
-        let rule = |verb: &&str| PolicyRule {
-            api_groups: Some(vec![String::new()]),
-            resources: Some(vec!["configmaps".to_owned()]),
-            verbs: vec![(*verb).to_owned()],
-            ..PolicyRule::default()
-        };
-        let rules: Vec<_> = verbs.iter().map(rule).collect();
-        let scope = Scope::Namespace(namespace.name());
-        grant(&admin, scope, (namespace.name(), "operator"), &rules).await.unwrap();
-        Self { namespace, store: Store::open(StoreKind::ConfigMap, client, StoreMemory::default()).unwrap(), admin }
+        allow(&admin, namespace.name(), "operator", kind, verbs).await;
+        Self { namespace, store: Store::open(kind, client, StoreMemory::default()).unwrap(), admin }
     }
 
-    fn target(&self) -> Target {
+    /// A store with these rights in the namespace of a world, beside its operator.
+    pub async fn within(world: &World, verbs: &[&str]) -> Store {
+        let client = world.plane.service_account(world.ns(), "other").await.unwrap();
+        allow(&world.client, world.ns(), "other", StoreKind::ConfigMap, verbs).await;
+        Store::open(StoreKind::ConfigMap, client, StoreMemory::default()).unwrap()
+    }
+
+    /// Access with the store's rights, for another process.
+    pub async fn store_client(&self) -> Client {
+        shared().await.unwrap().service_account(self.namespace.name(), "operator").await.unwrap()
+    }
+
+    pub fn target(&self) -> Target {
         let owner = Owner { name: "primary".to_owned(), uid: "6f1c2f0e-0000-4000-8000-000000000001".to_owned() };
         Target::new(self.namespace.name(), NAME, owner).unwrap()
     }
 
-    fn config_maps(&self) -> Api<ConfigMap> {
+    pub fn config_maps(&self) -> Api<ConfigMap> {
         Api::namespaced(self.admin.clone(), self.namespace.name())
     }
 
@@ -67,7 +77,19 @@ impl Cluster {
     }
 }
 
-fn event(id: &str, summary: &str) -> Event {
+async fn allow(admin: &Client, namespace: &str, account: &str, kind: StoreKind, verbs: &[&str]) {
+    let resource = if kind == StoreKind::Secret { "secrets" } else { "configmaps" };
+    let rule = |verb: &&str| PolicyRule {
+        api_groups: Some(vec![String::new()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: vec![(*verb).to_owned()],
+        ..PolicyRule::default()
+    };
+    let rules: Vec<_> = verbs.iter().map(rule).collect();
+    grant(admin, Scope::Namespace(namespace), (namespace, account), &rules).await.unwrap();
+}
+
+pub fn event(id: &str, summary: &str) -> Event {
     let day = EventTime::Date("2030-05-02".parse().unwrap());
     Event {
         id: id.to_owned(),
@@ -91,7 +113,7 @@ fn event(id: &str, summary: &str) -> Event {
     }
 }
 
-fn snapshot(events: impl IntoIterator<Item = Event>) -> Snapshot {
+pub fn snapshot(events: impl IntoIterator<Item = Event>) -> Snapshot {
     Snapshot {
         cursor: "2030-05-01T09:58:00Z".parse().unwrap(),
         fingerprint: "f".repeat(64),
