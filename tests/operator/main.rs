@@ -9,6 +9,7 @@ mod describe;
 mod hostile_reader;
 mod large;
 mod marks;
+mod recipes;
 mod replicas;
 mod secret_store;
 mod store;

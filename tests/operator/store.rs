@@ -77,7 +77,8 @@ impl Cluster {
     }
 }
 
-async fn allow(admin: &Client, namespace: &str, account: &str, kind: StoreKind, verbs: &[&str]) {
+/// Gives a service account rights on the objects of a kind.
+pub async fn allow(admin: &Client, namespace: &str, account: &str, kind: StoreKind, verbs: &[&str]) {
     let resource = if kind == StoreKind::Secret { "secrets" } else { "configmaps" };
     let rule = |verb: &&str| PolicyRule {
         api_groups: Some(vec![String::new()]),

@@ -170,7 +170,7 @@ async fn what_is_not_what_was_written_is_never_given() {
         (|server, _| server.edit(&path("team"), |object| object["data"]["index.json"] = json!("{}")), Unsettled::Index),
         (
             |server, slices| {
-                server.edit(&slices[0], |object| object["data"]["events.json"] = json!(document(&["forged"])))
+                server.edit(&slices[0], |object| object["data"]["events.json"] = json!(document(&["forged"])));
             },
             Unsettled::Hash,
         ),
