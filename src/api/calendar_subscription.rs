@@ -118,7 +118,8 @@ pub struct CalendarSubscriptionSpec {
     /// logged. Default: `Titles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
-    /// Where the events are written, in the subscription's namespace. Default: a `ConfigMap` named `<name>-events`.
+    /// Where the events are written, in the subscription's namespace. Changing it moves them: the old output goes once the new
+    /// one is complete. Default: a `ConfigMap` named `<name>-events`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreSpec>,
     /// What becomes of the output when the subscription is deleted. `Delete`: it goes, too. `Retain`: it stays as it is, without
@@ -248,8 +249,9 @@ pub enum Visibility {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreSpec {
-    /// Kind of the output. `ConfigMap`: whoever may read a `ConfigMap` of the namespace can read it. `Secret` and `Remote`:
-    /// reserved, this version does not write them and says so in the condition `Ready`. Default: `ConfigMap`.
+    /// Kind of the output. `ConfigMap`: whoever may read a `ConfigMap` of the namespace can read it. `Secret`: whoever may read
+    /// a Secret of the namespace; the operator needs rights of its own for it. `Remote`: reserved, this version does not write
+    /// it and says so in the condition `Ready`. Default: `ConfigMap`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<StoreKind>,
     /// Name of the output, at most 253 characters. An object of that name that belongs to somebody else is left alone.
@@ -264,13 +266,26 @@ pub struct StoreSpec {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[schemars(description = "")] // the field says it
 pub enum StoreKind {
-    /// A `ConfigMap` in the subscription's namespace.
+    /// A `ConfigMap` in the subscription's namespace, and more of them for a large calendar.
     #[default]
     ConfigMap,
-    /// A Secret in the subscription's namespace.
+    /// A Secret in the subscription's namespace, and more of them for a large calendar. The operator needs rights of its own
+    /// for that.
     Secret,
     /// A store service.
     Remote,
+}
+
+impl StoreKind {
+    /// The word, as in the spec.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StoreKind::ConfigMap => "ConfigMap",
+            StoreKind::Secret => "Secret",
+            StoreKind::Remote => "Remote",
+        }
+    }
 }
 
 /// What becomes of the output when the subscription is deleted.

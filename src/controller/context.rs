@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use calendar_sync::Memory;
 use cronofy::url::Url;
+use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::{broadcast, watch};
@@ -21,6 +22,7 @@ use super::subscription::Dereferenced;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
+use crate::store::StoreMemory;
 use crate::webhook::routes::Routes;
 
 /// Which application.
@@ -68,8 +70,8 @@ pub struct Remembered {
     pub asked: Option<String>,
     /// Looks at something that only a person can mend.
     pub looks: Looks,
-    /// Version of the output as we wrote it last: our own write must not wake us.
-    pub output_version: Option<String>,
+    /// When the store is to be tidied up.
+    pub tidy: Option<Timestamp>,
 }
 
 /// The caches of all scopes.
@@ -98,6 +100,8 @@ pub struct Context {
     pub events: Events,
     /// Waits after failed reconciles.
     pub backoff: Backoff,
+    /// What is known of the outputs; the watch on them tells it what was touched.
+    pub outputs: StoreMemory,
     stores: OnceLock<Stores>,
     changed_applications: broadcast::Sender<ApplicationKey>,
     remembered: Mutex<HashMap<String, Remembered>>,
@@ -119,6 +123,7 @@ impl Context {
             accounts: Accounts::new(client.clone(), metrics.clone()),
             budgets: Budgets::default(),
             backoff: Backoff::default(),
+            outputs: StoreMemory::default(),
             client,
             options,
             metrics,
@@ -202,6 +207,7 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.backoff.forget(uid);
+        self.outputs.forget(uid);
     }
 
     /// The client of an API; one for all that use it, since it holds the connections.

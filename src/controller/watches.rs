@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use super::context::Context;
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, REQUESTED_AT};
 use crate::metrics::{Metrics, Watch};
-use crate::store::{OUTPUTS, SUBSCRIPTION_UID};
+use crate::store::OUTPUTS;
 
 /// A subscription that may not decode: one bad object must not stop the list.
 pub type GuardedSubscription = DeserializeGuard<CalendarSubscription>;
@@ -146,7 +146,7 @@ pub fn applications(
 /// An output, metadata only.
 pub type Output = PartialObjectMeta<ConfigMap>;
 
-/// The outputs in a scope: somebody who edits or deletes one wakes its subscription. Our own writes do not.
+/// The outputs in a scope, slices included: somebody who edits or deletes one wakes its subscription. Our own writes do not.
 pub fn outputs(
     context: &Arc<Context>,
     scope: &Scope,
@@ -166,14 +166,8 @@ pub fn outputs(
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
     let metrics = context.metrics.clone();
     let others = stream.filter(move |output| {
-        let own = output.as_ref().is_ok_and(|output| is_own_write(&context, output));
+        let own = output.as_ref().is_ok_and(|output| context.outputs.is_own(&output.metadata));
         std::future::ready(!own)
     });
     contain_errors(watch, metrics, others)
-}
-
-fn is_own_write(context: &Context, output: &Output) -> bool {
-    let Some(uid) = output.labels().get(SUBSCRIPTION_UID) else { return false };
-    let written = context.remembered(uid).output_version;
-    written.is_some() && written == output.resource_version()
 }

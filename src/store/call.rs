@@ -21,10 +21,8 @@ pub(super) struct Call<'a> {
     pub kind: &'static str,
     /// Where.
     pub namespace: &'a str,
-    /// Size of the events sent.
+    /// Size of the texts sent.
     pub bytes: usize,
-    /// The most that fits.
-    pub limit: usize,
 }
 
 /// Why a call failed.
@@ -79,7 +77,7 @@ impl Call<'_> {
     }
 
     fn answered(self, status: &Status) -> CallError {
-        let Self { verb, resource, kind, namespace, bytes, limit } = self;
+        let Self { verb, resource, kind, namespace, bytes } = self;
         let namespace = || namespace.to_owned();
         let says = |text: &str| status.message.contains(text);
         let missing_namespace = status.details.as_ref().is_some_and(|details| details.kind == "namespaces");
@@ -91,7 +89,7 @@ impl Call<'_> {
             _ => false,
         };
         CallError::Failed(match status.code {
-            _ if too_large => StoreError::TooLarge { kind, bytes, limit },
+            _ if too_large => StoreError::ObjectTooLarge { kind, bytes },
             404 if missing_namespace => StoreError::NamespaceTerminating { namespace: namespace() },
             404 => return CallError::NotFound,
             409 => return CallError::Conflict,

@@ -1,151 +1,189 @@
-//! The two documents of an output: `events.json` for everybody, and `index.json` with how far they are read.
+//! The documents of an output: `index.json` with how far the events are read, and the events themselves in `events.json`, be
+//! it one beside the index or one in each slice.
 //!
-//! Both are functions of the snapshot alone, so equal snapshots are equal texts, and a text that is not exactly what its
-//! own content would be written as has been touched by somebody.
+//! All are functions of the snapshot, and of what is to be removed later. So equal snapshots are equal texts, and a text that
+//! is not exactly what its own content would be written as has been touched by somebody.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use calendar_sync::{Event, EventTime, Output, Snapshot, TimeZone, Visibility};
+use calendar_sync::{Event, EventTime, Output, Snapshot, TimeZone};
 use jiff::Timestamp;
-use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 
-use super::StoreError;
+use super::cuts::{self, Piece};
+use super::index::{FORMAT_VERSION, Index, Retired, SliceEntry};
 use super::target::hex;
+use super::{Damage, StoreError, Target};
 
 /// Key of the events: a JSON array, sorted by start (a date counts as midnight UTC), then id; one event a line.
 pub(super) const EVENTS: &str = "events.json";
 /// Key of the index.
 pub(super) const INDEX: &str = "index.json";
 
-/// The most bytes of events that one object takes: the API server refuses more than 1 MiB of data (measured on 1.37), and
-/// the index and what others add need some of it.
+/// Up to this size the events stand beside the index; what is larger is cut into slices.
+pub const LARGEST_INLINE: usize = 20_000;
+/// The most bytes that a single event takes, alone in its slice: the API server refuses more than 1 MiB of data (measured on
+/// 1.37), and what others add to the object needs some of it.
 pub const LARGEST_EVENTS: usize = 900_000;
+/// The most events of one output.
+pub const MOST_EVENTS: usize = 100_000;
+/// The most bytes of events of one output: some 1,600 slices, whose index still is one object.
+pub const MOST_BYTES: usize = 32_000_000;
 
-/// What a reader can rely on. Another number means that the documents are to be read differently.
-const FORMAT_VERSION: u32 = 1;
-
-/// Why an output is not what was written last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
-    /// A label or an owner reference is missing or wrong.
-    #[error("its labels or owner references are not as they should be")]
-    Metadata,
-    /// A copy of the content stands in an annotation.
-    #[error("an annotation holds a copy of it")]
-    Annotation,
-    /// It has been made immutable.
-    #[error("it was made immutable")]
-    Immutable,
-    /// A key is missing, or there are others.
-    #[error("keys were added or removed")]
-    Keys,
-    /// A document cannot be read.
-    #[error("its content cannot be read")]
-    Unreadable,
-    /// A release with another format has written it.
-    #[error("its format is that of another release")]
-    Format,
-    /// A document is not what was written.
-    #[error("its content was changed")]
-    Content,
-    /// It is the content of another subscription.
-    #[error("its content is that of another subscription")]
-    OtherSubscription,
-}
+/// What an event takes besides its own text: a comma and the end of its line.
+const AROUND_EVENT: usize = 2;
 
 /// The documents of one snapshot.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Content {
-    /// `events.json`.
-    pub events: String,
-    /// `index.json`.
-    pub index: String,
-    /// How many events there are.
-    pub count: usize,
-    /// SHA-256 of `events.json`.
-    pub hash: String,
-    /// Hash of everything in the index, and by its content hash of the events too.
-    pub seal: String,
+    /// What `index.json` says.
+    pub index: Index,
+    /// The events.
+    pub body: Body,
+}
+
+/// Where the events stand.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Body {
+    /// Beside the index.
+    Inline(String),
+    /// In slices, in their order.
+    Slices(Vec<Slice>),
+}
+
+/// One slice.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Slice {
+    /// How the index names it.
+    pub entry: SliceEntry,
+    /// Its `events.json`.
+    pub text: String,
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events: _, index: _, count, hash, seal } = self;
-        f.debug_struct("Content").field("count", count).field("hash", hash).field("seal", seal).finish_non_exhaustive()
+        f.debug_struct("Content").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Slice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slice").field("entry", &self.entry).finish_non_exhaustive()
     }
 }
 
 impl Content {
-    /// The documents for a snapshot of the subscription with this uid.
-    pub fn encode(snapshot: &Snapshot, subscription_uid: &str) -> Result<Self, StoreError> {
+    /// The documents for a snapshot. What is to be removed later is not known to them yet.
+    ///
+    /// # Errors
+    /// If there are too many events, or they are too large.
+    pub fn encode(snapshot: &Snapshot, target: &Target) -> Result<Self, StoreError> {
         // Destructured without `..`: what a snapshot gains has to be stored.
-        let Snapshot { cursor, fingerprint, visibility, last_full_sync, complete, swept_through, events: by_id } =
+        let Snapshot { cursor, fingerprint, last_full_sync, complete, swept_through, visibility, events: by_id } =
             snapshot;
-        let events = events_json(by_id).map_err(|_| StoreError::Unencodable)?;
-        let hash = sha256(&events);
-        let mut index = Index {
+        if by_id.len() > MOST_EVENTS {
+            return Err(StoreError::TooMany { events: by_id.len(), limit: MOST_EVENTS });
+        }
+        let lines = Lines::of(by_id.values())?;
+        let body = if lines.bytes() <= LARGEST_INLINE {
+            Body::Inline(document(lines.0.iter().map(|(_, text)| text.as_str())))
+        } else {
+            Body::Slices(lines.slices(target)?)
+        };
+        let (mut bytes, mut hash) = (0, Sha256::new());
+        for text in body.texts() {
+            bytes += text.len();
+            hash.update(text);
+        }
+        if bytes > MOST_BYTES {
+            return Err(StoreError::TooLarge { bytes, limit: MOST_BYTES });
+        }
+        let slices = match &body {
+            Body::Inline(_) => Vec::new(),
+            Body::Slices(slices) => slices.iter().map(|slice| slice.entry.clone()).collect(),
+        };
+        let index = Index {
             format_version: FORMAT_VERSION,
-            subscription: subscription_uid.to_owned(),
+            subscription: target.owner().uid.clone(),
+            visibility: *visibility,
             events: by_id.len(),
-            bytes: events.len(),
+            bytes,
             cursor: *cursor,
             swept_through: *swept_through,
             last_full_sync: *last_full_sync,
             complete: *complete,
             fingerprint: fingerprint.clone(),
-            visibility: *visibility,
-            content_hash: hash.clone(),
+            content_hash: hex(&hash.finalize()),
+            slices,
+            retired: Vec::new(),
             seal: String::new(),
         };
-        index.seal = calendar_sync::fingerprint(&index);
-        let text = serde_json::to_string_pretty(&index).map_err(|_| StoreError::Unencodable)? + "\n";
-        Ok(Self { events, index: text, count: by_id.len(), hash, seal: index.seal })
+        Ok(Self { index: index.sealed(), body })
     }
 
-    /// The snapshot that these documents were written from, and themselves.
-    pub fn decode(events: &str, index: &str, subscription_uid: &str) -> Result<(Snapshot, Self), Damage> {
-        let FormatVersion { format_version } = serde_json::from_str(index).map_err(|_| Damage::Unreadable)?;
-        if format_version != FORMAT_VERSION {
-            return Err(Damage::Format);
-        }
-        let known: Index = serde_json::from_str(index).map_err(|_| Damage::Unreadable)?;
-        if known.subscription != subscription_uid {
-            return Err(Damage::OtherSubscription);
-        }
-        if known.content_hash != sha256(events) {
-            return Err(Damage::Content);
-        }
-        let list: Vec<Event> = serde_json::from_str(events).map_err(|_| Damage::Unreadable)?;
-        let snapshot = Snapshot {
-            cursor: known.cursor,
-            fingerprint: known.fingerprint,
-            visibility: known.visibility,
-            last_full_sync: known.last_full_sync,
-            complete: known.complete,
-            swept_through: known.swept_through,
-            events: list.into_iter().map(|event| (event.id.clone(), event)).collect(),
+    /// The same, with what is to be removed later.
+    pub fn retiring(self, retired: Vec<Retired>) -> Self {
+        Self { index: Index { retired, ..self.index }.sealed(), body: self.body }
+    }
+}
+
+impl Body {
+    /// The texts of the events, in their order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let (inline, slices) = match self {
+            Body::Inline(text) => (Some(text.as_str()), [].as_slice()),
+            Body::Slices(slices) => (None, slices.as_slice()),
         };
-        // Written anew it must be the same: that checks the seal, the counts, the order and that no id stands there twice.
-        let content = Self::encode(&snapshot, subscription_uid).map_err(|_| Damage::Unreadable)?;
-        if content.events != events || content.index != index {
-            return Err(Damage::Content);
-        }
-        Ok((snapshot, content))
+        inline.into_iter().chain(slices.iter().map(|slice| slice.text.as_str()))
     }
+}
 
-    /// The same in numbers.
-    pub fn output(&self, kind: &str, name: &str) -> Output {
-        Output {
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-            events: self.count,
-            slices: 1,
-            bytes: self.events.len(),
-            content_hash: self.hash.clone(),
-        }
+/// The snapshot that an index and its events were written from.
+///
+/// # Errors
+/// What shows that they are not what was written.
+pub(super) fn snapshot<'a>(index: &Index, texts: impl Iterator<Item = &'a str> + Clone) -> Result<Snapshot, Damage> {
+    let mut hash = Sha256::new();
+    for text in texts.clone() {
+        hash.update(text);
+    }
+    if hex(&hash.finalize()) != index.content_hash {
+        return Err(Damage::Content);
+    }
+    let mut events = Vec::with_capacity(index.events);
+    let mut bytes = 0;
+    for text in texts {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        events.append(&mut Vec::<Event>::deserialize(&mut reader).map_err(|_| Damage::Unreadable)?);
+        bytes += text.len();
+    }
+    // In their order, no id twice, and none more or less than the index tells.
+    let ordered = events.iter().zip(events.iter().skip(1)).all(|(one, next)| position(one) < position(next));
+    let count = events.len();
+    let by_id = events.into_iter().map(|event| (event.id.clone(), event)).collect();
+    let snapshot = Snapshot {
+        cursor: index.cursor,
+        fingerprint: index.fingerprint.clone(),
+        last_full_sync: index.last_full_sync,
+        complete: index.complete,
+        swept_through: index.swept_through,
+        visibility: index.visibility,
+        events: by_id,
+    };
+    let counted = count == index.events && snapshot.events.len() == count && bytes == index.bytes;
+    if ordered && counted { Ok(snapshot) } else { Err(Damage::Content) }
+}
+
+/// An output in numbers.
+pub(super) fn output(index: &Index, kind: &str, name: &str) -> Output {
+    Output {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        events: index.events,
+        slices: index.slices.len().max(1),
+        bytes: index.bytes,
+        content_hash: index.content_hash.clone(),
     }
 }
 
@@ -154,44 +192,57 @@ pub(super) fn sha256(text: &str) -> String {
     hex(&Sha256::digest(text))
 }
 
-/// All but the events. The order of the fields is that of the document.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Index {
-    format_version: u32,
-    subscription: String,
-    events: usize,
-    bytes: usize,
-    cursor: Timestamp,
-    swept_through: Date,
-    last_full_sync: Timestamp,
-    complete: bool,
-    fingerprint: String,
-    visibility: Visibility,
-    content_hash: String,
-    seal: String,
-}
+/// The events in their order, each with its id and the line it stands on.
+struct Lines<'a>(Vec<(&'a str, String)>);
 
-/// As much of an index as every format has.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FormatVersion {
-    format_version: u32,
-}
-
-fn events_json(by_id: &BTreeMap<String, Event>) -> serde_json::Result<String> {
-    let mut events: Vec<&Event> = by_id.values().collect();
-    events.sort_by(|a, b| position(a).cmp(&position(b)));
-    if events.is_empty() {
-        return Ok("[]\n".to_owned());
+impl<'a> Lines<'a> {
+    fn of(events: impl Iterator<Item = &'a Event>) -> Result<Self, StoreError> {
+        let mut events: Vec<&Event> = events.collect();
+        events.sort_by(|a, b| position(a).cmp(&position(b)));
+        let line = |event: &'a Event| Ok((event.id.as_str(), serde_json::to_string(event)?));
+        let lines: serde_json::Result<Vec<_>> = events.into_iter().map(line).collect();
+        lines.map(Self).map_err(|_| StoreError::Unencodable)
     }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, text)| text.len() + AROUND_EVENT).sum()
+    }
+
+    fn slices(&self, target: &Target) -> Result<Vec<Slice>, StoreError> {
+        let pieces: Vec<Piece> = self.0.iter().map(|(id, text)| Piece::new(id, text.len() + AROUND_EVENT)).collect();
+        let counts = cuts::cuts(&pieces);
+        let mut lines = self.0.as_slice();
+        let mut slices = Vec::with_capacity(counts.len());
+        for count in counts {
+            let Some((these, rest)) = lines.split_at_checked(count) else { break };
+            lines = rest;
+            let text = document(these.iter().map(|(_, text)| text.as_str()));
+            if let [(id, _)] = these
+                && text.len() > LARGEST_EVENTS
+            {
+                return Err(StoreError::EventTooLarge {
+                    id: id.chars().take(100).collect(),
+                    bytes: text.len(),
+                    limit: LARGEST_EVENTS,
+                });
+            }
+            let hash = sha256(&text);
+            let entry = SliceEntry { name: target.slice_name(&hash), events: count, bytes: text.len(), hash };
+            slices.push(Slice { entry, text });
+        }
+        Ok(slices)
+    }
+}
+
+/// Events as a document.
+fn document<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let mut text = String::new();
-    for event in events {
+    for line in lines {
         text.push_str(if text.is_empty() { "[\n" } else { ",\n" });
-        text.push_str(&serde_json::to_string(event)?);
+        text.push_str(line);
     }
-    text.push_str("\n]\n");
-    Ok(text)
+    text.push_str(if text.is_empty() { "[]\n" } else { "\n]\n" });
+    text
 }
 
 fn position(event: &Event) -> (Timestamp, bool, &str) {

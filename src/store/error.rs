@@ -25,16 +25,49 @@ pub enum StoreError {
     },
     /// The events are too large for the store. What was stored before stays.
     #[error(
-        "the events take {bytes} bytes and do not fit into one {kind} (at most {limit}): copy fewer calendars, a narrower \
-         window or with a lower visibility; the last complete copy stays"
+        "the events take {bytes} bytes, and an output holds at most {limit}: copy fewer calendars, a narrower window or with \
+         a lower visibility; the last complete copy stays"
     )]
     TooLarge {
-        /// Kind of the output.
-        kind: &'static str,
         /// Size of the events.
         bytes: usize,
         /// The most that fits.
         limit: usize,
+    },
+    /// There are too many events for the store. What was stored before stays.
+    #[error(
+        "there are {events} events, and an output holds at most {limit}: copy fewer calendars or a narrower window; the last \
+         complete copy stays"
+    )]
+    TooMany {
+        /// How many there are.
+        events: usize,
+        /// The most that fit.
+        limit: usize,
+    },
+    /// One event is too large for any object. What was stored before stays.
+    #[error(
+        "event {} takes {bytes} bytes, and one {limit} at most: shorten its description, or copy with a lower visibility; the \
+         last complete copy stays", .id.escape_debug()
+    )]
+    EventTooLarge {
+        /// Its id.
+        id: String,
+        /// Its size.
+        bytes: usize,
+        /// The most that fits.
+        limit: usize,
+    },
+    /// The API server finds an object too large. What was stored before stays.
+    #[error(
+        "the API server finds a {kind} with {bytes} bytes of the output too large: see whether others have put large labels or \
+         annotations on it; the last complete copy stays"
+    )]
+    ObjectTooLarge {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Size of what it is to hold.
+        bytes: usize,
     },
     /// A right is missing.
     #[error(
@@ -118,7 +151,7 @@ pub enum StoreError {
 
 /// A kind of output that this version does not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this version does not write outputs of kind {kind}: set spec.store.type to ConfigMap")]
+#[error("this version does not write outputs of kind {kind}: set spec.store.type to ConfigMap or Secret")]
 pub struct Unsupported {
     /// The kind.
     pub kind: &'static str,
@@ -139,7 +172,9 @@ impl StoreError {
         match self {
             Self::HeadMoved => "HeadMoved",
             Self::Conflict { .. } => "Conflict",
-            Self::TooLarge { .. } => "TooLarge",
+            Self::TooLarge { .. } | Self::TooMany { .. } | Self::EventTooLarge { .. } | Self::ObjectTooLarge { .. } => {
+                "TooLarge"
+            }
             Self::Forbidden { .. } => "Forbidden",
             Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::NamespaceTerminating { .. } => "NamespaceTerminating",
@@ -161,6 +196,9 @@ impl StoreError {
             Self::NamespaceTerminating { .. } => Retry::After(TERMINATING_CHECK),
             Self::HeadMoved
             | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::EventTooLarge { .. }
+            | Self::ObjectTooLarge { .. }
             | Self::Forbidden { .. }
             | Self::QuotaExceeded { .. }
             | Self::BeingDeleted { .. }
@@ -178,7 +216,9 @@ impl StoreError {
     pub fn failure(&self) -> Failure {
         let reason = match self {
             Self::Conflict { .. } => Reason::Conflict,
-            Self::TooLarge { .. } => Reason::TooLarge,
+            Self::TooLarge { .. } | Self::TooMany { .. } | Self::EventTooLarge { .. } | Self::ObjectTooLarge { .. } => {
+                Reason::TooLarge
+            }
             Self::HeadMoved
             | Self::Forbidden { .. }
             | Self::QuotaExceeded { .. }

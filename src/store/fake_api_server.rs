@@ -1,5 +1,5 @@
-//! An API server of `ConfigMap` objects within the test, under a real client: it keeps versions, checks what writes are
-//! conditional on, notes every request, and fails the next one as told.
+//! An API server of `ConfigMap`s and Secrets within the test, under a real client: it keeps versions, checks what writes are
+//! conditional on, lists by label, notes every request, and fails the next one as told.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,10 +35,12 @@ pub(super) struct FakeApiServer {
 
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<String, ConfigMap>,
+    objects: BTreeMap<String, Value>,
     last_version: u64,
     requests: Vec<(String, Value)>,
     faults: VecDeque<Fault>,
+    /// A fault for the request that comes after so many others.
+    fault_at: Option<(usize, Fault)>,
 }
 
 impl FakeApiServer {
@@ -49,7 +51,7 @@ impl FakeApiServer {
             async move {
                 let (parts, body) = request.into_parts();
                 let body = serde_json::from_slice(&body.collect_bytes().await?).unwrap_or(Value::Null);
-                server.answer(&parts.method, parts.uri.path(), body).await
+                server.answer(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default(), body).await
             }
         });
         Client::new(service, "default")
@@ -58,6 +60,16 @@ impl FakeApiServer {
     /// What the next requests get, in this order; after that they are answered.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults);
+    }
+
+    /// What happens to the request that comes after `count` more.
+    pub fn fail_at(&self, count: usize, fault: Fault) {
+        self.state().fault_at = Some((count, fault));
+    }
+
+    /// Whether that request has not come; from now on it is forgotten.
+    pub fn fails_still(&self) -> bool {
+        self.state().fault_at.take().is_some()
     }
 
     /// The requests since the last call, as method and path.
@@ -71,29 +83,55 @@ impl FakeApiServer {
     }
 
     pub fn object(&self, path: &str) -> Option<ConfigMap> {
+        Some(serde_json::from_value(self.value(path)?).expect("it is a ConfigMap"))
+    }
+
+    /// An object of any kind.
+    pub fn value(&self, path: &str) -> Option<Value> {
         self.state().objects.get(path).cloned()
+    }
+
+    /// The paths of all objects.
+    pub fn paths(&self) -> Vec<String> {
+        self.state().objects.keys().cloned().collect()
     }
 
     /// Puts an object there, or changes it, as another client would.
     pub fn edit(&self, path: &str, edit: impl FnOnce(&mut ConfigMap)) {
-        let mut state = self.state();
-        let mut object = state.objects.get(path).cloned().unwrap_or_default();
+        let mut object = self.object(path).unwrap_or_default();
         edit(&mut object);
-        state.store(path, object);
+        self.state().store(path, json!(object));
+    }
+
+    /// The same with an object of any kind, which must be there.
+    pub fn edit_value(&self, path: &str, edit: impl FnOnce(&mut Value)) {
+        let mut object = self.value(path).expect("it is there");
+        edit(&mut object);
+        self.state().store(path, object);
+    }
+
+    /// Creates an object of any kind as another client would.
+    pub fn create(&self, path: &str, object: Value) {
+        self.state().store(path, object);
+    }
+
+    /// Deletes an object as another client would. Gives what it was.
+    pub fn delete(&self, path: &str) -> Value {
+        self.state().objects.remove(path).expect("it is there")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, method: &Method, path: &str, body: Value) -> Result<Response<Body>, BoxError> {
+    async fn answer(&self, method: &Method, path: &str, query: &str, body: Value) -> Result<Response<Body>, BoxError> {
         let fault = {
             let mut state = self.state();
             state.requests.push((format!("{method} {path}"), body.clone()));
-            state.faults.pop_front()
+            state.next_fault()
         };
         let takes_effect = matches!(fault, None | Some(Fault::AnswerAfterEffect(..) | Fault::HangAfterEffect));
-        let usual = takes_effect.then(|| self.state().perform(method, path, body));
+        let usual = takes_effect.then(|| self.state().perform(method, path, query, body));
         match (fault, usual) {
             (Some(Fault::Answer(code, status) | Fault::AnswerAfterEffect(code, status)), _) => answer(code, &status),
             (Some(Fault::Hang | Fault::HangAfterEffect), _) => std::future::pending().await,
@@ -106,43 +144,66 @@ impl FakeApiServer {
 }
 
 impl State {
-    fn perform(&mut self, method: &Method, path: &str, body: Value) -> (u16, Value) {
+    fn next_fault(&mut self) -> Option<Fault> {
+        if let Some((count, fault)) = self.fault_at.take() {
+            if count == 0 {
+                return Some(fault);
+            }
+            self.fault_at = Some((count - 1, fault));
+        }
+        self.faults.pop_front()
+    }
+
+    fn perform(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Value) {
         match *method {
+            Method::GET if path.ends_with("/configmaps") || path.ends_with("/secrets") => (200, self.list(path, query)),
             Method::GET => match self.objects.get(path) {
-                Some(object) => (200, json!(object)),
+                Some(object) => (200, object.clone()),
                 None => failure(404, "NotFound"),
             },
             Method::POST => {
-                let object: ConfigMap = serde_json::from_value(body).expect("the body is a ConfigMap");
-                let path = format!("{path}/{}", object.metadata.name.as_deref().unwrap_or_default());
+                let path = format!("{path}/{}", body["metadata"]["name"].as_str().expect("it has a name"));
                 if self.objects.contains_key(&path) {
                     return failure(409, "AlreadyExists");
                 }
-                assert_eq!(object.metadata.resource_version, None, "refused by the real one");
-                (201, json!(self.store(&path, object)))
+                assert_eq!(body["metadata"]["resourceVersion"], Value::Null, "refused by the real one");
+                let mut object = body;
+                object["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
+                (201, self.store(&path, object).clone())
             }
             Method::PUT => {
-                let object: ConfigMap = serde_json::from_value(body).expect("the body is a ConfigMap");
                 let Some(present) = self.objects.get(path) else { return failure(404, "NotFound") };
-                let (sent, present) = (&object.metadata, &present.metadata);
-                if sent.resource_version != present.resource_version || sent.uid != present.uid {
+                if !same_version(&body["metadata"], &present["metadata"]) {
                     return failure(409, "Conflict");
                 }
-                (200, json!(self.store(path, object)))
+                let fixed = present["immutable"] == json!(true) && present["data"] != body["data"];
+                if fixed || present["type"] != body["type"] {
+                    return failure(422, "Invalid");
+                }
+                let mut object = body;
+                object["metadata"]["creationTimestamp"] = present["metadata"]["creationTimestamp"].clone();
+                (200, self.store(path, object).clone())
+            }
+            Method::PATCH => {
+                let Some(present) = self.objects.get(path) else { return failure(404, "NotFound") };
+                if !same_version(&body["metadata"], &present["metadata"]) {
+                    return failure(409, "Conflict");
+                }
+                let mut object = present.clone();
+                for (key, value) in body["metadata"]["annotations"].as_object().expect("only annotations are patched") {
+                    object["metadata"]["annotations"][key] = value.clone();
+                }
+                (200, self.store(path, object).clone())
             }
             Method::DELETE => {
                 let Some(present) = self.objects.get(path) else { return failure(404, "NotFound") };
-                let conditions = &body["preconditions"];
-                if conditions["uid"] != json!(present.metadata.uid)
-                    || conditions["resourceVersion"] != json!(present.metadata.resource_version)
-                {
+                if !same_version(&body["preconditions"], &present["metadata"]) {
                     return failure(409, "Conflict");
                 }
-                if present.metadata.finalizers.is_some() {
+                if present["metadata"]["finalizers"].is_array() {
                     let mut object = present.clone();
-                    object.metadata.deletion_timestamp =
-                        Some(serde_json::from_value(json!("2030-01-01T00:00:00Z")).expect("a time"));
-                    return (200, json!(self.store(path, object)));
+                    object["metadata"]["deletionTimestamp"] = json!("2030-01-01T00:00:00Z");
+                    return (200, self.store(path, object).clone());
                 }
                 self.objects.remove(path);
                 (200, json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
@@ -151,14 +212,39 @@ impl State {
         }
     }
 
-    fn store(&mut self, path: &str, mut object: ConfigMap) -> &ConfigMap {
+    /// Two a page, so that there is more than one.
+    fn list(&self, path: &str, query: &str) -> Value {
+        let query: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let selector = query.get("labelSelector").expect("nothing is listed without a selector");
+        let wanted: Vec<(&str, &str)> =
+            selector.split(',').map(|term| term.split_once('=').expect("equality")).collect();
+        let begin: usize = query.get("continue").map_or(0, |token| token.parse().expect("a token of ours"));
+        let prefix = format!("{path}/");
+        let matching = self.objects.iter().filter(|(path, object)| {
+            path.starts_with(&prefix)
+                && wanted.iter().all(|(key, value)| object["metadata"]["labels"][*key].as_str() == Some(*value))
+        });
+        let all: Vec<Value> = matching.map(|(_, object)| object.clone()).collect();
+        let page: Vec<Value> = all.iter().skip(begin).take(2).cloned().collect();
+        let more = (begin + page.len() < all.len()).then(|| (begin + page.len()).to_string());
+        json!({ "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+            "metadata": { "continue": more.unwrap_or_default() }, "items": page })
+    }
+
+    fn store(&mut self, path: &str, mut object: Value) -> &Value {
         self.last_version += 1;
-        let metadata = &mut object.metadata;
-        metadata.uid.get_or_insert_with(|| format!("uid-of-object-{}", self.last_version));
-        metadata.resource_version = Some(self.last_version.to_string());
+        let metadata = &mut object["metadata"];
+        if metadata["uid"].is_null() {
+            metadata["uid"] = json!(format!("uid-of-object-{}", self.last_version));
+        }
+        metadata["resourceVersion"] = json!(self.last_version.to_string());
         self.objects.insert(path.to_owned(), object);
         &self.objects[path]
     }
+}
+
+fn same_version(sent: &Value, present: &Value) -> bool {
+    sent["uid"] == present["uid"] && sent["resourceVersion"] == present["resourceVersion"]
 }
 
 /// A Status as the API server sends it.

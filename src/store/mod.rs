@@ -3,10 +3,16 @@
 //! - [`Target`]: whose output, and where.
 //! - [`EventStore::head`] reads what is there and tells it from what somebody else made of it.
 //! - [`EventStore::commit`] replaces it by a [`Snapshot`] in one atomic step, on condition that it is still what `head` saw.
-//! - [`EventStore::erase`] and [`EventStore::release`] end it; [`EventStore::erase_others`] ends what stands under another name.
+//! - [`EventStore::tidy`] removes what earlier commits left for readers that were under way.
+//! - [`EventStore::erase`] and [`EventStore::release`] end it.
 //!
-//! Events, cursor and the account of the window stand in one object. So a crash at any point leaves a cursor and events
-//! that belong together, and a writer that has been overtaken is refused as a whole.
+//! An output is an index, with cursor and the account of the window, and the events: beside the index while they are few, or
+//! in immutable slices that it lists. A commit takes effect with the write of the index. So a crash at any point leaves a
+//! cursor and events that belong together, and a writer that has been overtaken is refused as a whole. docs/reading-events.md
+//! has the form for readers.
+//!
+//! In the order in which data pass: `content` (documents, cut by `cuts`, listed by `index`) → `slices` → `output` and
+//! `index_object` → `tidy`; `object` and `calls` are Kubernetes, `memory` is what need not be read again.
 //!
 //! What must hold:
 //! - What is not ours is neither overwritten nor deleted.
@@ -16,15 +22,25 @@
 //!
 //! Several kinds of output are one [`Store`] to the caller: [`Store::open`] tells which of them exist.
 
+mod cache;
 mod call;
-mod config_map;
+mod calls;
 mod content;
+mod cuts;
+mod damage;
 mod error;
 #[cfg(test)]
 mod fake_api_server;
+mod index;
+mod index_object;
+mod memory;
+mod object;
+mod output;
+mod slices;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod version;
 
 use std::fmt;
@@ -32,12 +48,18 @@ use std::future::Future;
 use std::time::Duration;
 
 use calendar_sync::{Output, Snapshot, Stored};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 
-pub use config_map::ConfigMapStore;
-pub use content::{Damage, LARGEST_EVENTS};
+pub use content::{LARGEST_EVENTS, LARGEST_INLINE, MOST_BYTES, MOST_EVENTS};
+pub use damage::Damage;
 pub use error::{StoreError, Unsupported};
-pub use target::{InvalidName, OUTPUTS, Owner, SUBSCRIPTION, SUBSCRIPTION_UID, Target, subscription_of};
+pub use memory::{CACHED_BYTES, StoreMemory};
+pub use object::SECRET_TYPE;
+pub use output::ObjectStore;
+pub use target::{InvalidName, OUTPUT, OUTPUTS, Owner, SUBSCRIPTION, SUBSCRIPTION_UID, Target, subscription_of};
+pub use tidy::GRACE;
 pub use version::Version;
 
 use crate::api::StoreKind;
@@ -73,18 +95,18 @@ pub trait EventStore {
         snapshot: &Snapshot,
     ) -> impl Future<Output = Result<Committed, StoreError>> + Send;
 
+    /// Removes what earlier commits replaced, once nobody who read an earlier index can still need it, and what a crash left
+    /// behind. Gives when the next is due. To be done when [`Head::tidy`] or [`Committed::tidy`] says so.
+    ///
+    /// # Errors
+    /// [`StoreError::HeadMoved`] if the output changed meanwhile: then it is still due.
+    fn tidy(&self, target: &Target) -> impl Future<Output = Result<Option<Timestamp>, StoreError>> + Send;
+
     /// Removes what is stored. What is absent, or not this subscription's, counts as removed.
     ///
     /// # Errors
     /// [`StoreError::HeadMoved`] if it keeps changing meanwhile, [`StoreError::BeingDeleted`] if somebody holds it.
     fn erase(&self, target: &Target) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// Removes what is stored for the target's subscription under any other name: it had another one before, and a writer may
-    /// have ended between two steps, or may not have known yet. What the labels do not show as this subscription's stays.
-    ///
-    /// # Errors
-    /// As [`erase`](Self::erase).
-    fn erase_others(&self, target: &Target) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lets what is stored outlive its subscription, whatever its owner reference says: for `deletionPolicy: Retain`, before
     /// the subscription goes. What is absent, or not this subscription's, needs nothing.
@@ -105,11 +127,13 @@ pub struct Head {
     pub version: Option<Version>,
     /// What is stored, in numbers; `None` unless [`Stored::Present`].
     pub output: Option<Output>,
+    /// When something is to be tidied up.
+    pub tidy: Option<Timestamp>,
 }
 
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stored, damage, version, output } = self;
+        let Self { stored, damage, version, output, tidy } = self;
         let stored = match stored {
             Stored::Unread => "Unread",
             Stored::Absent => "Absent",
@@ -121,6 +145,7 @@ impl fmt::Debug for Head {
             .field("damage", damage)
             .field("version", version)
             .field("output", output)
+            .field("tidy", tidy)
             .finish()
     }
 }
@@ -132,29 +157,53 @@ pub struct Committed {
     pub output: Output,
     /// Whether the events differ from those that stood there before.
     pub changed: bool,
-    /// Whether anything was written.
-    pub written: bool,
+    /// Bytes of the index that was written, and of the events beside it; 0 if nothing was.
+    pub written: usize,
+    /// Sizes of the slices that were written, in bytes.
+    pub slices: Vec<usize>,
     /// What the next commit must name.
     pub version: Version,
+    /// When something is to be tidied up.
+    pub tidy: Option<Timestamp>,
 }
 
 /// A store of one of the kinds that the API knows.
 #[derive(Clone)]
 pub enum Store {
-    /// A `ConfigMap` for each subscription.
-    ConfigMap(ConfigMapStore),
+    /// `ConfigMap`s for each subscription.
+    ConfigMap(ObjectStore<ConfigMap>),
+    /// Secrets for each subscription.
+    Secret(ObjectStore<Secret>),
 }
 
 impl Store {
-    /// The store for outputs of `kind`.
+    /// The store for outputs of `kind`. All of one process share one memory.
     ///
     /// # Errors
     /// If this version does not write that kind.
-    pub fn open(kind: StoreKind, client: Client) -> Result<Self, Unsupported> {
+    pub fn open(kind: StoreKind, client: Client, memory: StoreMemory) -> Result<Self, Unsupported> {
         match kind {
-            StoreKind::ConfigMap => Ok(Self::ConfigMap(ConfigMapStore::new(client))),
-            StoreKind::Secret => Err(Unsupported { kind: "Secret" }),
+            StoreKind::ConfigMap => Ok(Self::ConfigMap(ObjectStore::new(client, memory))),
+            StoreKind::Secret => Ok(Self::Secret(ObjectStore::new(client, memory))),
             StoreKind::Remote => Err(Unsupported { kind: "Remote" }),
+        }
+    }
+
+    /// The same with another time for which what is replaced stays: [`GRACE`] by default.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        match self {
+            Self::ConfigMap(store) => Self::ConfigMap(store.with_grace(grace)),
+            Self::Secret(store) => Self::Secret(store.with_grace(grace)),
+        }
+    }
+
+    /// Which kind it writes.
+    #[must_use]
+    pub fn kind(&self) -> StoreKind {
+        match self {
+            Self::ConfigMap(_) => StoreKind::ConfigMap,
+            Self::Secret(_) => StoreKind::Secret,
         }
     }
 }
@@ -163,6 +212,7 @@ impl EventStore for Store {
     async fn head(&self, target: &Target) -> Result<Head, StoreError> {
         match self {
             Self::ConfigMap(store) => store.head(target).await,
+            Self::Secret(store) => store.head(target).await,
         }
     }
 
@@ -174,24 +224,28 @@ impl EventStore for Store {
     ) -> Result<Committed, StoreError> {
         match self {
             Self::ConfigMap(store) => store.commit(target, on, snapshot).await,
+            Self::Secret(store) => store.commit(target, on, snapshot).await,
+        }
+    }
+
+    async fn tidy(&self, target: &Target) -> Result<Option<Timestamp>, StoreError> {
+        match self {
+            Self::ConfigMap(store) => store.tidy(target).await,
+            Self::Secret(store) => store.tidy(target).await,
         }
     }
 
     async fn erase(&self, target: &Target) -> Result<(), StoreError> {
         match self {
             Self::ConfigMap(store) => store.erase(target).await,
-        }
-    }
-
-    async fn erase_others(&self, target: &Target) -> Result<(), StoreError> {
-        match self {
-            Self::ConfigMap(store) => store.erase_others(target).await,
+            Self::Secret(store) => store.erase(target).await,
         }
     }
 
     async fn release(&self, target: &Target) -> Result<(), StoreError> {
         match self {
             Self::ConfigMap(store) => store.release(target).await,
+            Self::Secret(store) => store.release(target).await,
         }
     }
 }

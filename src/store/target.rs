@@ -15,14 +15,33 @@ use crate::api::{CalendarSubscription, GROUP};
 pub const SUBSCRIPTION_UID: &str = "cronofy-operator.dev/subscription-uid";
 /// Label with the name of that subscription, shortened if it is longer than a label may be.
 pub const SUBSCRIPTION: &str = "cronofy-operator.dev/subscription";
-/// Label selector of all outputs, for a watch that sees nothing else.
-pub const OUTPUTS: &str = "app.kubernetes.io/managed-by=cronofy-operator,app.kubernetes.io/component=events";
+/// Label with the name of the output that a slice is part of, shortened likewise. The index does not have it.
+pub const OUTPUT: &str = "cronofy-operator.dev/output";
+/// Label that tells an index from a slice.
+pub(super) const COMPONENT: &str = "app.kubernetes.io/component";
+/// Its value on an index.
+pub(super) const EVENTS: &str = "events";
+/// Its value on a slice.
+pub(super) const SLICE: &str = "slice";
+/// Label selector of all outputs, indexes and slices, for a watch that sees nothing else.
+pub const OUTPUTS: &str = "app.kubernetes.io/managed-by=cronofy-operator,app.kubernetes.io/component in (events,slice)";
 
 const OPERATOR: &str = "cronofy-operator";
 /// As long as a label's value may be.
 const LONGEST_LABEL: usize = 63;
 /// As long as the name of an object may be.
 const LONGEST_NAME: usize = 253;
+/// Digits of the hash in the name of a slice: 80 bits, which nobody hits by accident. What it holds is checked in full.
+const SLICE_HASH: usize = 20;
+
+/// What an object is to an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The object of the output's name.
+    Index,
+    /// One that the index lists.
+    Slice,
+}
 
 /// The subscription that an output belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,19 +116,54 @@ impl Target {
         &self.owner
     }
 
-    /// The labels that the output has to have. It may have others.
-    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+    /// The name of the slice whose document has this hash. The same content has the same name, so that it is written once.
+    pub(super) fn slice_name(&self, hash: &str) -> String {
+        let digest: String = calendar_sync::fingerprint(&(&self.name, hash)).chars().take(SLICE_HASH).collect();
+        format!("{}-{digest}", self.slice_prefix())
+    }
+
+    /// What tells the slices of an output apart, at the end of their names.
+    pub(super) fn digest_of<'a>(&self, slice: &'a str) -> Option<&'a str> {
+        let digest = slice.strip_prefix(self.slice_prefix()).and_then(|rest| rest.strip_prefix('-'));
+        digest.filter(|digest| is_digest(digest))
+    }
+
+    /// The name of the slice with that digest, if it is one.
+    pub(super) fn slice_of_digest(&self, digest: &str) -> Option<String> {
+        is_digest(digest).then(|| format!("{}-{digest}", self.slice_prefix()))
+    }
+
+    /// The output's name, as far as the name of a slice has room for it.
+    fn slice_prefix(&self) -> &str {
+        let cut = self.name.get(..LONGEST_NAME - SLICE_HASH - 1).unwrap_or(&self.name);
+        cut.trim_end_matches(['.', '-'])
+    }
+
+    /// Label selector of the output's slices.
+    pub(super) fn slices(&self) -> String {
+        let (uid, output) = (&self.owner.uid, label_value(&self.name));
+        format!("{SUBSCRIPTION_UID}={uid},{OUTPUT}={output},{COMPONENT}={SLICE}")
+    }
+
+    /// The labels that a part of the output has to have. It may have others.
+    pub(super) fn labels(&self, part: Part) -> BTreeMap<String, String> {
+        let (component, output) = match part {
+            Part::Index => (EVENTS, None),
+            Part::Slice => (SLICE, Some((OUTPUT, label_value(&self.name)))),
+        };
         [
             ("app.kubernetes.io/name", OPERATOR.to_owned()),
             ("app.kubernetes.io/instance", label_value(&self.instance)),
-            ("app.kubernetes.io/component", "events".to_owned()),
+            (COMPONENT, component.to_owned()),
             ("app.kubernetes.io/part-of", OPERATOR.to_owned()),
             ("app.kubernetes.io/managed-by", OPERATOR.to_owned()),
             (SUBSCRIPTION, label_value(&self.owner.name)),
             (SUBSCRIPTION_UID, self.owner.uid.clone()),
         ]
+        .into_iter()
+        .chain(output)
         .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        .collect()
     }
 
     /// The owner reference that the output has to have, if any.
@@ -149,9 +203,9 @@ impl Target {
     }
 
     /// Whether labels and owner references are as they have to be.
-    pub(super) fn is_marked_on(&self, metadata: &ObjectMeta) -> bool {
+    pub(super) fn is_marked_on(&self, metadata: &ObjectMeta, part: Part) -> bool {
         let labelled = self
-            .labels()
+            .labels(part)
             .iter()
             .all(|(key, value)| metadata.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value));
         let ours = metadata.owner_references.iter().flatten().filter(|reference| self.is_meant_by(reference));
@@ -185,6 +239,10 @@ pub fn subscription_of(metadata: &ObjectMeta) -> Option<ObjectRef<CalendarSubscr
         None => metadata.labels.as_ref()?.get(SUBSCRIPTION)?,
     };
     Some(ObjectRef::new(name).within(namespace))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == SLICE_HASH && text.chars().all(|character| matches!(character, '0'..='9' | 'a'..='f'))
 }
 
 fn is_subscription(reference: &OwnerReference) -> bool {

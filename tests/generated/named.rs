@@ -45,7 +45,9 @@ fn documents() -> Vec<(PathBuf, String)> {
         }
     }
     found.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)));
-    found.extend(["cronofy", "cronofy-sim"].map(|name| root().join("crates").join(name).join("README.md")));
+    found.extend(
+        ["calendar-reader", "cronofy", "cronofy-sim"].map(|name| root().join("crates").join(name).join("README.md")),
+    );
     found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 

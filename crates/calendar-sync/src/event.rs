@@ -123,7 +123,7 @@ impl fmt::Debug for Person {
     }
 }
 
-/// How much of an event is stored.
+/// How much of an event is stored. The order is that of how much: a smaller one shows less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Visibility {
     /// Times, and whether they are taken up.

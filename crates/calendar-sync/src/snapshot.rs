@@ -15,14 +15,14 @@ pub struct Snapshot {
     pub cursor: Timestamp,
     /// [`Desired::content_fingerprint`](crate::Desired::content_fingerprint) that the events were read for.
     pub fingerprint: String,
-    /// How much of the events is stored, at most.
-    pub visibility: Visibility,
     /// When everything was last read.
     pub last_full_sync: Timestamp,
     /// Whether every profile was connected and complete at that read: only then does absence mean deletion.
     pub complete: bool,
     /// The first date, beyond the far edge, that has not been read.
     pub swept_through: Date,
+    /// How much of the events it holds: what a later one no longer allows must not stay anywhere.
+    pub visibility: Visibility,
     /// The events, by id.
     pub events: BTreeMap<String, Event>,
 }

@@ -8,13 +8,12 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use super::execute::{self, Driver};
-use super::{Error, asked, dereference, rest, validate};
+use super::execute::Driver;
+use super::{Error, asked, dereference, outputs, rest, validate};
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::events::Note;
 use crate::kubernetes;
-use crate::store::{ConfigMapStore, EventStore as _};
 
 /// Reconciles a subscription that is being deleted: the channel is closed, the output removed or let go, then the object.
 pub async fn delete(
@@ -68,7 +67,7 @@ pub async fn delete(
         }
     }
     if !removed {
-        remove_output(context, &object, retain).await?;
+        outputs::end(context, &object, retain).await.map_err(Error::Store)?;
     }
     if leaked {
         let text = "the channel could not be closed and is left behind: Cronofy closes it once its deliveries have failed for a day";
@@ -86,15 +85,6 @@ fn has_failed(object: &CalendarSubscription) -> bool {
     let failure = object.status.as_ref().and_then(|status| status.failure.as_ref());
     let tried = failure.filter(|failure| Reason::parse(&failure.reason).is_some());
     tried.is_some_and(|failure| Some(failure.last_time.0) >= since)
-}
-
-/// The output goes with its subscription, unless it is to stay.
-async fn remove_output(context: &Context, object: &CalendarSubscription, retain: bool) -> Result<(), Error> {
-    let Ok(target) = execute::target(object) else { return Ok(()) }; // such a name was never written to
-    let store = ConfigMapStore::new(context.client.clone());
-    let done = if retain { store.release(&target).await } else { store.erase(&target).await };
-    done.map_err(Error::Store)?;
-    store.erase_others(&target).await.map_err(Error::Store)
 }
 
 /// Puts the finalizer on. Gives the object with it.

@@ -8,24 +8,28 @@ use std::time::Instant;
 use calendar_sync::{Desired, EventsRequest, Observed, Outcome, Purpose, Record, Snapshot, Step, Stored};
 use cronofy::secrecy::SecretString;
 use cronofy::{Answer, Endpoint, NewChannel, PageUrl};
-use jiff::Timestamp;
-use kube::{Api, ResourceExt as _};
+use jiff::{SignedDuration, Timestamp};
+use kube::Api;
 
 use super::dereference::Dereferenced;
+use super::outputs::{NoPlace, Place};
 use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
 use super::{Error, status, transitions, translate};
-use crate::api::{CalendarSubscription, DeletionPolicy};
+use crate::api::{CalendarSubscription, StoreKind};
 use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
 use crate::controller::context::{Context, Remembered};
 use crate::controller::failure;
 use crate::metrics::{self, ChannelOperation, SkipReason, StoreType, StoredPart};
-use crate::store::{Committed, EventStore as _, Head, InvalidName, Owner, Store, StoreError, Target};
+use crate::store::{Committed, EventStore as _, Head, StoreError};
 
 /// Steps of one reconcile. A read of the largest account takes one a page; more than this is a defect, and the reconcile
 /// begins anew after a while instead of spinning.
 const MOST_STEPS: usize = 10_000;
+
+/// Before the next try to remove old slices.
+const TIDY_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Everything that steps are performed with.
 pub struct Driver<'a> {
@@ -44,16 +48,7 @@ pub struct Driver<'a> {
     /// Whose tokens are used.
     pub grant: Grant,
     /// Where the events are written.
-    pub store: Store,
-    /// The output.
-    pub target: Target,
-}
-
-/// Where a subscription's events are written.
-pub fn target(object: &CalendarSubscription) -> Result<Target, InvalidName> {
-    let owner = Owner { name: object.name_any(), uid: object.uid().unwrap_or_default() };
-    let target = Target::new(object.namespace().unwrap_or_default(), object.store_name(), owner)?;
-    Ok(target.retained(object.spec.deletion_policy() == DeletionPolicy::Retain))
+    pub place: Place,
 }
 
 /// What a reconcile carries from step to step.
@@ -66,6 +61,8 @@ struct Pass {
     skipped: usize,
     /// The status does not speak of this spec and this output yet: there may be an output of another name.
     unsettled: bool,
+    /// When the store is to be tidied up, as of the last look at it.
+    tidy: Option<Timestamp>,
 }
 
 impl<'a> Driver<'a> {
@@ -78,15 +75,16 @@ impl<'a> Driver<'a> {
         object: CalendarSubscription,
     ) -> Result<Self, Refusal> {
         let refusal = |reason, message| Refusal { reason, message, about: About::Spec, stalled: true };
-        let store = Store::open(object.spec.store_kind(), context.client.clone())
-            .map_err(|unsupported| refusal("NotSupported", unsupported.to_string()))?;
-        let target = target(&object).map_err(|invalid| refusal("InvalidSpec", invalid.to_string()))?;
+        let place = Place::wanted(context, &object).map_err(|error| match error {
+            NoPlace::Unsupported(unsupported) => refusal("NotSupported", unsupported.to_string()),
+            NoPlace::Name(invalid) => refusal("InvalidSpec", invalid.to_string()),
+        })?;
         let cronofy = context.cronofy(&found.api).map_err(|error| Refusal {
             about: About::Credentials,
             ..refusal("InvalidEndpoint", format!("spec.endpoint of the CronofyApplication cannot be used: {error}"))
         })?;
         let budget = context.budgets.of(&found.key, Limits::of(&found.application));
-        Ok(Self { context, api, desired, object, cronofy, budget, grant: found.grant.clone(), store, target })
+        Ok(Self { context, api, desired, object, cronofy, budget, grant: found.grant.clone(), place })
     }
 
     /// Performs steps until the engine rests. Gives the step it rests at, and what is known then.
@@ -102,16 +100,17 @@ impl<'a> Driver<'a> {
             failures.next_retry = failures.next_retry.map(|retry| retry.min(Timestamp::now()));
         }
         let observed = Observed::new(record, status::mark(&before), remembered.memory.clone(), token.is_some());
-        let output = observed.record.output.as_ref().map(|output| output.name.as_str());
-        let unsettled =
-            before.observed_generation != self.object.metadata.generation || output != Some(self.target.name());
-        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0, unsettled };
+        let settled = observed.record.output.as_ref().is_some_and(|output| self.place.is_of(output));
+        let unsettled = before.observed_generation != self.object.metadata.generation || !settled;
+        let tidy = remembered.tidy;
+        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0, unsettled, tidy };
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
             let outcome = match &step {
                 Step::Finish => return Ok((step, pass.observed)), // the object goes: nobody reads its status
                 Step::Wait { .. } | Step::Stop(_) => {
                     self.write_status(&pass.observed, Some(&step)).await?;
+                    self.tidy(&pass).await;
                     return Ok((step, pass.observed));
                 }
                 Step::Record(record) => self.record(&mut pass, record).await?,
@@ -162,11 +161,11 @@ impl<'a> Driver<'a> {
                 let loaded = self.load(pass).await;
                 let present = pass.head.as_ref().is_some_and(|head| head.output.is_some());
                 // Where there is none yet, a former one stays until the first commit.
-                if pass.unsettled && present { self.without_others(loaded).await } else { loaded }
+                if pass.unsettled && present { self.without_others(&pass.observed, loaded).await } else { loaded }
             }
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
-            Step::Erase => match self.store.erase(&self.target).await {
-                Ok(()) => self.without_others(Outcome::Erased).await,
+            Step::Erase => match self.place.store.erase(&self.place.target).await {
+                Ok(()) => self.without_others(&pass.observed, Outcome::Erased).await,
                 Err(error) => Outcome::Failed(error.failure()),
             },
             Step::RefreshToken => self.refresh_token(pass).await,
@@ -202,9 +201,11 @@ impl<'a> Driver<'a> {
     }
 
     async fn load(&self, pass: &mut Pass) -> Outcome {
-        match self.store.head(&self.target).await {
+        let Place { store, target } = &self.place;
+        match store.head(target).await {
             Ok(head) => {
                 let (stored, output) = (head.stored.clone(), head.output.clone());
+                pass.tidy = head.tidy;
                 pass.head = Some(Head { stored: Stored::Unread, ..head });
                 Outcome::Loaded { stored, output }
             }
@@ -280,36 +281,66 @@ impl<'a> Driver<'a> {
     async fn commit(&self, pass: &mut Pass, snapshot: &Snapshot) -> Outcome {
         let Some(head) = &pass.head else { return Outcome::HeadMoved };
         let full = pass.observed.record.last_full_sync != Some(snapshot.last_full_sync);
-        match self.store.commit(&self.target, head.version.as_ref(), snapshot).await {
-            Ok(Committed { output, changed, written, version }) => {
-                self.context.remember(&self.desired.uid, |remembered| {
-                    remembered.output_version = version.revision().map(ToOwned::to_owned);
-                });
+        let Place { store, target } = &self.place;
+        match store.commit(target, head.version.as_ref(), snapshot).await {
+            Ok(Committed { output, changed, written, slices, version, tidy }) => {
                 self.context.metrics.events_skipped(SkipReason::Malformed, pass.skipped);
-                if written {
-                    self.context.metrics.store_write(StoreType::ConfigMap, StoredPart::Index, output.bytes);
+                let kind = store_type(store.kind());
+                for bytes in slices {
+                    self.context.metrics.store_write(kind, StoredPart::Slice, bytes);
+                }
+                if written > 0 {
+                    self.context.metrics.store_write(kind, StoredPart::Index, written);
                 }
                 if let Some(received) = pass.observed.mark.received.filter(|_| pass.observed.mark.pending()) {
                     let elapsed = Timestamp::now().duration_since(received);
                     self.context.metrics.notification_to_stored(elapsed.unsigned_abs());
                 }
+                pass.tidy = tidy;
                 pass.head = Some(Head { version: Some(version), ..Head::default() });
                 let committed = Outcome::Committed { output, changed };
                 // Another name means that nothing stood there, so that everything was read.
-                if full { self.without_others(committed).await } else { committed }
+                if full { self.without_others(&pass.observed, committed).await } else { committed }
             }
             Err(StoreError::HeadMoved) => Outcome::HeadMoved,
             Err(error) => Outcome::Failed(error.failure()),
         }
     }
 
-    /// What came of a step, once no output of the subscription stands under another name: a former one is not kept current any
-    /// more, and what the owner had erased must be nowhere.
-    async fn without_others(&self, outcome: Outcome) -> Outcome {
-        match self.store.erase_others(&self.target).await {
+    /// What came of a step, once no output of the subscription stands anywhere else: a former one is not kept current any more,
+    /// and what the owner had erased must be nowhere. Secrets are never listed: of those only the last one is known.
+    async fn without_others(&self, observed: &Observed, outcome: Outcome) -> Outcome {
+        let former = observed.record.output.as_ref().filter(|output| !self.place.is_of(output));
+        let former = former.and_then(|output| Place::of_output(self.context, &self.object, output));
+        let removed = async {
+            if let Some(Place { store, target }) = former {
+                store.erase(&target).await?;
+            }
+            self.place.store.erase_others(&self.place.target).await
+        };
+        match removed.await {
             Ok(()) => outcome,
             Err(error) => Outcome::Failed(error.failure()),
         }
+    }
+
+    /// Removes what earlier commits left for readers, if it is due. Nothing depends on it: what fails is tried again.
+    async fn tidy(&self, pass: &Pass) {
+        let now = Timestamp::now();
+        let next = match pass.tidy {
+            Some(due) if due <= now => match self.place.store.tidy(&self.place.target).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(
+                        namespace = self.place.target.namespace(), output = self.place.target.name(),
+                        category = error.category(), error = %error, "old slices could not be removed, it is tried again"
+                    );
+                    Some(now.saturating_add(TIDY_AGAIN).unwrap_or(now))
+                }
+            },
+            due => due,
+        };
+        self.context.remember(&self.desired.uid, |remembered| remembered.tidy = next);
     }
 
     async fn read(&self, pass: &mut Pass, request: &EventsRequest) -> Outcome {
@@ -339,5 +370,13 @@ impl<'a> Driver<'a> {
             }
             Err(outcome) => outcome,
         }
+    }
+}
+
+fn store_type(kind: StoreKind) -> StoreType {
+    match kind {
+        StoreKind::ConfigMap => StoreType::ConfigMap,
+        StoreKind::Secret => StoreType::Secret,
+        StoreKind::Remote => StoreType::Remote,
     }
 }

@@ -7,6 +7,7 @@
 mod cleanup;
 mod dereference;
 mod execute;
+mod outputs;
 mod status;
 mod tally;
 mod transitions;
@@ -20,7 +21,7 @@ pub use verdict::{About, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use calendar_sync::{Memory, Step, Stop};
+use calendar_sync::{Memory, Step, Stop, Why};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
@@ -88,6 +89,9 @@ impl From<WriteError> for Error {
 
 /// The longest time without a look: a later wake-up is left to the next one.
 const LONGEST_REQUEUE: Duration = Duration::from_secs(12 * 3600);
+
+/// Before the next look at an output that somebody touched while it was written.
+const TOUCHED_CHECK: Duration = Duration::from_secs(1);
 
 /// Reconciles one subscription.
 pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) -> Result<Action, Error> {
@@ -167,17 +171,29 @@ fn asked(object: &CalendarSubscription, application: Option<&CronofyApplication>
 
 /// When to look again at a subscription whose engine rests.
 fn rest(context: &Context, uid: &str, step: &Step, memory: Memory) -> Action {
-    context.remember(uid, |remembered| remembered.memory = memory);
+    let mut tidy = None;
+    context.remember(uid, |remembered| {
+        remembered.memory = memory;
+        tidy = remembered.tidy;
+    });
     if let Step::Stop(Stop::Failed(_)) = step {
         return Action::requeue(context.next_look(uid));
     }
     context.remember(uid, |remembered| remembered.looks = Looks::default());
+    let wait = |until: Timestamp| {
+        let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+        Action::requeue(wait.min(LONGEST_REQUEUE))
+    };
     match step {
-        Step::Wait { until: Some(until), .. } => {
-            let wait = until.duration_since(Timestamp::now());
-            Action::requeue(Duration::try_from(wait).unwrap_or_default().min(LONGEST_REQUEUE))
+        // Somebody got at the output while we were writing it.
+        Step::Wait { why, .. } if !matches!(why, Why::Retry | Why::Suspended) && context.outputs.is_touched(uid) => {
+            Action::requeue(TOUCHED_CHECK)
         }
-        _ => Action::await_change(),
+        Step::Wait { until, .. } => match until.iter().chain(&tidy).min() {
+            Some(until) => wait(*until),
+            None => Action::await_change(),
+        },
+        _ => tidy.map_or_else(Action::await_change, wait),
     }
 }
 

@@ -13,7 +13,7 @@ pub enum Invalid {
     #[error("spec.timeZone: {0}")]
     TimeZone(#[from] UnknownTimeZone),
     /// A store that this version does not have.
-    #[error("spec.store.type {0} is not acted on by this version of the operator: use ConfigMap")]
+    #[error("spec.store.type {0} is not acted on by this version of the operator: use ConfigMap or Secret")]
     Store(&'static str),
     /// The object has no uid: it does not come from an API server.
     #[error("the subscription has no uid")]
@@ -63,8 +63,7 @@ pub fn validate(
 ) -> Result<Desired, Invalid> {
     let spec = &subscription.spec;
     match spec.store_kind() {
-        StoreKind::ConfigMap => {}
-        StoreKind::Secret => return Err(Invalid::Store("Secret")),
+        StoreKind::ConfigMap | StoreKind::Secret => {}
         StoreKind::Remote => return Err(Invalid::Store("Remote")),
     }
     let (past_days, future_days) = spec.window_days();

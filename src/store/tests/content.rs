@@ -5,10 +5,23 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
-use super::super::content::{Content, sha256};
+use super::super::content::{self, Body, Content, sha256};
+use super::super::index::Index;
 use super::*;
 
-const UID: &str = "6f1c2f0e-0000-4000-8000-000000000001";
+fn encode(snapshot: &Snapshot) -> Content {
+    Content::encode(snapshot, &target()).unwrap()
+}
+
+/// The two texts of an output without slices.
+fn texts(content: &Content) -> (String, String) {
+    let Body::Inline(events) = &content.body else { panic!("it has slices") };
+    (events.clone(), content.index.encode().unwrap())
+}
+
+fn decode(events: &str, index: &str) -> Result<Snapshot, Damage> {
+    content::snapshot(&Index::decode(index, &target())?, std::iter::once(events))
+}
 
 #[tokio::test]
 async fn an_output_is_a_config_map_that_people_can_read() {
@@ -16,32 +29,29 @@ async fn an_output_is_a_config_map_that_people_can_read() {
     let mut object = server.object(PATH).unwrap();
     object.metadata.uid = None;
     object.metadata.resource_version = None;
+    object.metadata.creation_timestamp = None;
     insta::assert_snapshot!("config_map", serde_saphyr::to_string(&object).unwrap());
 }
 
 #[test]
 fn events_are_sorted_by_start_then_id_and_stand_on_a_line_each() {
-    let content = Content::encode(
-        &snapshot([
-            event("b", "2030-05-02T00:00:00Z"),
-            event("a", "2030-05-02T00:00:00Z"),
-            event("z", "2030-05-02"),
-            event("late", "2030-05-02T00:00:00.5Z"),
-            event("early", "2030-05-01T23:59:59Z"),
-        ]),
-        UID,
-    )
-    .unwrap();
-    let ids: Vec<_> = content.events.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    let (events, _) = texts(&encode(&snapshot([
+        event("b", "2030-05-02T00:00:00Z"),
+        event("a", "2030-05-02T00:00:00Z"),
+        event("z", "2030-05-02"),
+        event("late", "2030-05-02T00:00:00.5Z"),
+        event("early", "2030-05-01T23:59:59Z"),
+    ])));
+    let ids: Vec<_> = events.lines().filter_map(|line| line.split('"').nth(3)).collect();
     assert_eq!(ids, ["early", "z", "a", "b", "late"]);
-    assert_eq!(content.events.lines().count(), 7);
+    assert_eq!(events.lines().count(), 7);
 }
 
 #[test]
 fn no_events_are_an_empty_array() {
-    let content = Content::encode(&snapshot([]), UID).unwrap();
-    assert_eq!(content.events, "[]\n");
-    assert_eq!(Content::decode(&content.events, &content.index, UID).unwrap().0, snapshot([]));
+    let (events, index) = texts(&encode(&snapshot([])));
+    assert_eq!(events, "[]\n");
+    assert_eq!(decode(&events, &index).unwrap(), snapshot([]));
 }
 
 #[test]
@@ -51,16 +61,16 @@ fn the_content_hash_is_what_sha256sum_prints() {
 
 #[test]
 fn an_older_or_newer_format_is_told_from_damage() {
-    let content = Content::encode(&two_events(), UID).unwrap();
     let newer = r#"{ "formatVersion": 2, "something": "else" }"#;
-    assert_eq!(Content::decode(&content.events, newer, UID).unwrap_err(), Damage::Format);
+    assert_eq!(Index::decode(newer, &target()).unwrap_err(), Damage::Format);
 }
 
 #[test]
 fn debug_shows_no_event() {
-    let content = Content::encode(&two_events(), UID).unwrap();
+    let content = encode(&two_events());
+    let many = encode(&snapshot((0..200).map(|number| event(&format!("evt_{number}"), "2030-05-05"))));
     let head = Head { stored: Stored::Present(Box::new(two_events())), ..Head::default() };
-    for text in [format!("{content:?}"), format!("{head:?}")] {
+    for text in [format!("{content:?}"), format!("{many:?}"), format!("{head:?}")] {
         assert!(!text.contains("evt_") && !text.contains("Secret plan"), "{text}");
     }
 }
@@ -131,25 +141,32 @@ proptest! {
 
     #[test]
     fn any_snapshot_is_read_back_as_it_was(
-        events in proptest::collection::vec(any_event(), 0..8),
+        events in proptest::collection::vec(any_event(), 0..80),
         cursor in 0..4_000_000_000_i64,
         complete: bool,
     ) {
         let snapshot = Snapshot { cursor: Timestamp::from_second(cursor).unwrap(), complete, ..snapshot(events) };
-        let content = Content::encode(&snapshot, UID).unwrap();
-        let (read, again) = Content::decode(&content.events, &content.index, UID).unwrap();
+        let content = encode(&snapshot);
+        let index = Index::decode(&content.index.encode().unwrap(), &target()).unwrap();
+        prop_assert_eq!(&index, &content.index);
+        let texts: Vec<&str> = content.body.texts().collect();
+        let read = content::snapshot(&index, texts.iter().copied()).unwrap();
         prop_assert_eq!(&read, &snapshot);
-        prop_assert_eq!(&again, &content);
+        prop_assert_eq!(&encode(&read), &content);
+        for (text, slice) in texts.iter().zip(&index.slices) {
+            let events: Vec<Event> = serde_json::from_str(text).unwrap();
+            prop_assert_eq!((slice.events, slice.bytes, &slice.hash), (events.len(), text.len(), &sha256(text)));
+        }
     }
 
     #[test]
     fn a_single_changed_byte_is_noticed(at in any::<prop::sample::Index>(), byte in b' '..b'~', in_index: bool) {
-        let content = Content::encode(&two_events(), UID).unwrap();
-        let (mut events, mut index) = (content.events.clone(), content.index.clone());
+        let before = texts(&encode(&two_events()));
+        let (mut events, mut index) = before.clone();
         let text = if in_index { &mut index } else { &mut events };
         let at = at.index(text.len());
         text.replace_range(at..=at, std::str::from_utf8(&[byte]).unwrap());
-        let changed = events != content.events || index != content.index;
-        prop_assert_eq!(Content::decode(&events, &index, UID).is_err(), changed);
+        let changed = (events.clone(), index.clone()) != before;
+        prop_assert_eq!(decode(&events, &index).is_err(), changed);
     }
 }

@@ -15,8 +15,8 @@ fn with_details(mut status: Value, details: Value) -> Value {
 /// Answer, category and message.
 fn answers() -> Vec<(u16, Value, &'static str, &'static str)> {
     let forbidden = "configmaps \"primary-events\" is forbidden: ";
-    let too_large = "the events take 266 bytes and do not fit into one ConfigMap (at most 900000): copy fewer calendars, a \
-                     narrower window or with a lower visibility; the last complete copy stays";
+    let too_large = "the API server finds a ConfigMap with 785 bytes of the output too large: see whether others have put \
+                     large labels or annotations on it; the last complete copy stays";
     vec![
         (422, status(422, "Invalid", "[]: Too long: may not be more than 1048576 bytes"), "TooLarge", too_large),
         (413, status(413, "RequestEntityTooLarge", "limit is 3145728"), "TooLarge", too_large),
@@ -102,7 +102,7 @@ async fn each_refusal_is_told_with_its_cause_and_remedy_and_leaves_the_last_copy
 }
 
 /// The store, with a shorter limit where the limit is what will end the call.
-fn limited(store: &ConfigMapStore, fault: &Fault) -> ConfigMapStore {
+fn limited(store: &ObjectStore<ConfigMap>, fault: &Fault) -> ObjectStore<ConfigMap> {
     match fault {
         Fault::Hang | Fault::HangAfterEffect => store.clone().with_time_limit(Duration::from_secs(1)),
         Fault::Answer(..) | Fault::AnswerAfterEffect(..) | Fault::Break | Fault::Gibberish => store.clone(),
@@ -121,7 +121,7 @@ async fn every_call_ends_and_the_next_head_tells_whether_a_write_was_done() {
         (Fault::Gibberish, "Unreadable", false),
     ] {
         let server = FakeApiServer::default();
-        let store = ConfigMapStore::new(server.client());
+        let store = ObjectStore::<ConfigMap>::new(server.client(), StoreMemory::default());
         server.fail([fault.clone()]);
         let error = limited(&store, &fault).commit(&target(), None, &two_events()).await.unwrap_err();
         assert_eq!(error.category(), category, "{fault:?}");
@@ -144,7 +144,7 @@ async fn reading_fails_as_writing_does() {
         (Fault::Gibberish, "Unreadable"),
     ] {
         let server = FakeApiServer::default();
-        let store = limited(&ConfigMapStore::new(server.client()), &fault);
+        let store = limited(&ObjectStore::<ConfigMap>::new(server.client(), StoreMemory::default()), &fault);
         server.fail([fault.clone(), fault.clone(), fault]);
         assert_eq!(store.head(&target()).await.unwrap_err().category(), category);
         assert_eq!(store.erase(&target()).await.unwrap_err().category(), category);
@@ -157,7 +157,7 @@ fn the_engine_hears_of_three_reasons() {
     let conflict = StoreError::Conflict { object: "ConfigMap a/b".to_owned(), owner: "Deployment web".to_owned() };
     assert_eq!(conflict.failure().reason, Reason::Conflict);
     assert!(matches!(conflict.failure().retry, Retry::After(_)));
-    let too_large = StoreError::TooLarge { kind: "ConfigMap", bytes: 2, limit: 1 };
+    let too_large = StoreError::TooLarge { bytes: 2, limit: 1 };
     assert_eq!(too_large.failure().reason, Reason::TooLarge);
     assert_eq!(StoreError::Unreadable.failure().reason, Reason::StoreUnavailable);
 }

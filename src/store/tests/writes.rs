@@ -7,12 +7,12 @@ use super::*;
 #[tokio::test]
 async fn nothing_is_absent_and_then_created() {
     let server = FakeApiServer::default();
-    let store = Store::open(StoreKind::ConfigMap, server.client()).unwrap();
+    let store = open(&server);
     let head = store.head(&target()).await.unwrap();
     assert_eq!((head.stored, &head.version), (Stored::Absent, &None));
 
     let committed = store.commit(&target(), None, &two_events()).await.unwrap();
-    assert!(committed.changed && committed.written);
+    assert!(committed.changed && committed.written > 0);
     assert_eq!((committed.output.kind.as_str(), committed.output.name.as_str()), ("ConfigMap", "primary-events"));
     assert_eq!((committed.output.events, committed.output.slices), (2, 1));
     assert_eq!(committed.output.bytes, server.object(PATH).unwrap().data.unwrap()["events.json"].len());
@@ -29,7 +29,7 @@ async fn an_update_is_conditional_on_the_version_and_the_uid_that_were_read() {
     let (server, store, version) = stored(&two_events()).await;
     let before = server.object(PATH).unwrap();
     let committed = store.commit(&target(), Some(&version), &snapshot([])).await.unwrap();
-    assert!(committed.changed && committed.written);
+    assert!(committed.changed && committed.written > 0);
     let (request, body) = server.take_bodies().remove(0);
     assert_eq!(request, PUT);
     assert_eq!(body["metadata"]["resourceVersion"].as_str(), before.metadata.resource_version.as_deref());
@@ -43,7 +43,7 @@ async fn an_equal_snapshot_costs_no_request() {
     server.take_requests();
     for version in [&version, &head.version.unwrap()] {
         let committed = store.commit(&target(), Some(version), &two_events()).await.unwrap();
-        assert!(!committed.changed && !committed.written);
+        assert!(!committed.changed && committed.written == 0);
         assert_eq!(&committed.version, version);
     }
     assert_eq!(server.take_requests(), [""; 0]);
@@ -54,7 +54,7 @@ async fn a_cursor_that_moved_is_written_but_is_no_change() {
     let (server, store, version) = stored(&two_events()).await;
     let moved = Snapshot { cursor: "2030-05-01T11:00:00Z".parse().unwrap(), ..two_events() };
     let committed = store.commit(&target(), Some(&version), &moved).await.unwrap();
-    assert!(!committed.changed && committed.written);
+    assert!(!committed.changed && committed.written > 0);
     assert_eq!(server.take_requests(), [PUT]);
     assert_eq!(store.head(&target()).await.unwrap().stored, Stored::Present(Box::new(moved)));
 }
@@ -93,7 +93,7 @@ fn foreign(object: &mut ConfigMap) {
 #[tokio::test]
 async fn what_belongs_to_others_is_a_conflict_and_stays() {
     let server = FakeApiServer::default();
-    let store = Store::open(StoreKind::ConfigMap, server.client()).unwrap();
+    let store = open(&server);
     server.edit(PATH, foreign);
     let before = server.object(PATH);
 
@@ -121,30 +121,44 @@ async fn the_output_of_an_earlier_subscription_of_the_same_name_is_not_taken_ove
 }
 
 #[tokio::test]
-async fn too_many_events_are_refused_before_they_are_sent_and_the_last_copy_stays() {
-    let (server, store, version) = stored(&two_events()).await;
-    let mut giant = event("evt_giant", "2030-05-05");
-    giant.summary = Some("x".repeat(LARGEST_EVENTS));
-    let error = store.commit(&target(), Some(&version), &snapshot([giant])).await.unwrap_err();
-    assert_eq!(error.category(), "TooLarge");
-    assert_eq!(server.take_requests(), [""; 0]);
-    assert_eq!(store.head(&target()).await.unwrap().stored, Stored::Present(Box::new(two_events())));
-}
-
-#[tokio::test]
-async fn as_many_events_as_fit_are_written() {
-    let (_server, store, version) = stored(&snapshot([])).await;
-    let empty = |count: usize| {
-        let mut event = event("evt", "2030-05-05");
+async fn an_event_as_large_as_an_object_is_written_and_a_larger_one_named() {
+    let (server, store, version) = stored(&snapshot([])).await;
+    let giant = |count: usize| {
+        let mut event = event("evt_giant", "2030-05-05");
         event.summary = Some("x".repeat(count));
         snapshot([event])
     };
-    let around = store.commit(&target(), Some(&version), &empty(0)).await.unwrap();
-    let full = empty(LARGEST_EVENTS - around.output.bytes);
-    let committed = store.commit(&target(), Some(&around.version), &full).await.unwrap();
-    assert_eq!(committed.output.bytes, LARGEST_EVENTS);
-    let over = empty(LARGEST_EVENTS - around.output.bytes + 1);
-    assert_eq!(store.commit(&target(), Some(&committed.version), &over).await.unwrap_err().category(), "TooLarge");
+    let around = store.commit(&target(), Some(&version), &giant(0)).await.unwrap();
+    let committed = store.commit(&target(), Some(&around.version), &giant(LARGEST_EVENTS - around.output.bytes)).await;
+    let committed = committed.unwrap();
+    assert_eq!((committed.output.bytes, committed.output.slices), (LARGEST_EVENTS, 1));
+    server.take_requests();
+    let over = giant(LARGEST_EVENTS - around.output.bytes + 1);
+    let error = store.commit(&target(), Some(&committed.version), &over).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "event evt_giant takes 900001 bytes, and one 900000 at most: shorten its description, or copy with a lower \
+         visibility; the last complete copy stays"
+    );
+    assert_eq!(server.take_requests(), [""; 0], "refused before anything is sent");
+}
+
+#[tokio::test]
+async fn more_events_or_bytes_than_an_output_holds_are_refused_before_they_are_sent_and_the_last_copy_stays() {
+    let (server, store, version) = stored(&two_events()).await;
+    let many = snapshot((0..=MOST_EVENTS).map(|number| event(&format!("evt_{number}"), "2030-05-05")));
+    let large = snapshot((0..40).map(|number| {
+        let mut event = event(&format!("evt_{number}"), "2030-05-05");
+        event.description = Some("x".repeat(MOST_BYTES / 40));
+        event
+    }));
+    for (snapshot, says) in [(many, "there are 100001 events"), (large, "an output holds at most 32000000")] {
+        let error = store.commit(&target(), Some(&version), &snapshot).await.unwrap_err();
+        assert_eq!(error.category(), "TooLarge");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(server.take_requests(), [""; 0]);
+    }
+    assert_eq!(store.head(&target()).await.unwrap().stored, Stored::Present(Box::new(two_events())));
 }
 
 #[tokio::test]
@@ -153,8 +167,8 @@ async fn erasing_deletes_exactly_what_was_looked_at() {
     let metadata = server.object(PATH).unwrap().metadata;
     store.erase(&target()).await.unwrap();
     let requests = server.take_bodies();
-    assert_eq!(requests.iter().map(|(request, _)| request.as_str()).collect::<Vec<_>>(), [GET, DELETE]);
-    let conditions = &requests[1].1["preconditions"];
+    assert_eq!(requests.iter().map(|(request, _)| request.as_str()).collect::<Vec<_>>(), [GET, LIST, DELETE]);
+    let conditions = &requests[2].1["preconditions"];
     assert_eq!(conditions["uid"].as_str(), metadata.uid.as_deref());
     assert_eq!(conditions["resourceVersion"].as_str(), metadata.resource_version.as_deref());
     assert_eq!(server.object(PATH), None);
@@ -164,15 +178,16 @@ async fn erasing_deletes_exactly_what_was_looked_at() {
 #[tokio::test]
 async fn erasing_looks_again_when_the_output_moved_and_gives_up_when_it_keeps_moving() {
     let conflict = || Fault::Answer(409, status(409, "Conflict", "moved"));
+    let no_slices = || Fault::Answer(200, serde_json::json!({ "metadata": {}, "items": [] }));
     let (server, store, _) = stored(&two_events()).await;
     let get_fails_not = || Fault::Answer(200, serde_json::json!(server.object(PATH).unwrap()));
-    server.fail([get_fails_not(), conflict()]);
+    server.fail([get_fails_not(), no_slices(), conflict()]);
     store.erase(&target()).await.unwrap();
-    assert_eq!(server.take_requests(), [GET, DELETE, GET, DELETE]);
+    assert_eq!(server.take_requests(), [GET, LIST, DELETE, GET, DELETE]);
 
     let (server, store, _) = stored(&two_events()).await;
     let get_fails_not = || Fault::Answer(200, serde_json::json!(server.object(PATH).unwrap()));
-    server.fail([get_fails_not(), conflict(), get_fails_not(), conflict(), get_fails_not(), conflict()]);
+    server.fail([get_fails_not(), no_slices(), conflict(), get_fails_not(), conflict(), get_fails_not(), conflict()]);
     assert_eq!(store.erase(&target()).await.unwrap_err(), StoreError::HeadMoved);
 }
 
@@ -188,7 +203,7 @@ async fn the_events_are_gone_even_if_a_finalizer_holds_the_object() {
 
     server.take_requests();
     store.erase(&target()).await.unwrap();
-    assert_eq!(server.take_requests(), [GET], "it is being deleted already");
+    assert_eq!(server.take_requests(), [GET, LIST], "it is being deleted already");
     let error = store.head(&target()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -227,7 +242,7 @@ async fn a_released_output_has_no_owner_and_keeps_everything_else() {
 #[tokio::test]
 async fn a_retained_output_never_gets_an_owner() {
     let server = FakeApiServer::default();
-    let store = Store::open(StoreKind::ConfigMap, server.client()).unwrap();
+    let store = open(&server);
     let retained = target().retained(true);
     store.commit(&retained, None, &two_events()).await.unwrap();
     assert_eq!(server.object(PATH).unwrap().metadata.owner_references, None);
@@ -240,10 +255,9 @@ async fn a_retained_output_never_gets_an_owner() {
 fn kinds_that_are_not_written_are_refused_for_good() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let _guard = runtime.enter();
-    for kind in [StoreKind::Secret, StoreKind::Remote] {
-        let Err(unsupported) = Store::open(kind, FakeApiServer::default().client()) else { panic!("{kind:?} opened") };
-        let failure = unsupported.failure();
-        assert_eq!(failure.reason, calendar_sync::Reason::NotSupported);
-        assert_eq!(failure.retry, calendar_sync::Retry::Never);
-    }
+    let client = FakeApiServer::default().client();
+    let Err(unsupported) = Store::open(StoreKind::Remote, client, StoreMemory::default()) else { panic!("it opened") };
+    let failure = unsupported.failure();
+    assert_eq!(failure.reason, calendar_sync::Reason::NotSupported);
+    assert_eq!(failure.retry, calendar_sync::Retry::Never);
 }

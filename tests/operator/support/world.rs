@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use calendar_reader::{Kind, Reader};
 use cronofy_operator::api::{CalendarSubscription, CronofyApplication};
 use cronofy_sim::{AccountDraft, Channel, Options, Settings, Simulator};
 use k8s_openapi::ByteString;
@@ -34,8 +35,10 @@ pub struct World {
 
 /// The chart's rights, by where they hold.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rights {
     pub objects: Vec<PolicyRule>,
+    pub secret_outputs: Vec<PolicyRule>,
     pub namespaces: Vec<PolicyRule>,
     pub lease: Vec<PolicyRule>,
 }
@@ -83,12 +86,23 @@ impl World {
 
     /// Gives this world's operator the chart's rights in a namespace.
     pub async fn grant(&self, namespace: &str) {
-        let Rights { objects, namespaces, lease } = rights();
+        let Rights { objects, namespaces, lease, .. } = rights();
         let account = (self.ns(), self.service_account.as_str());
         let here = Scope::Namespace(namespace);
         testenv::grant(&self.client, here, account, &objects).await.unwrap();
         testenv::grant(&self.client, here, account, &lease).await.unwrap();
         testenv::grant(&self.client, Scope::Cluster, account, &namespaces).await.unwrap();
+    }
+
+    /// Gives this world's operator the chart's opt-in rights to write Secrets.
+    pub async fn grant_secret_outputs(&self) {
+        let account = (self.ns(), self.service_account.as_str());
+        testenv::grant(&self.client, Scope::Namespace(self.ns()), account, &rights().secret_outputs).await.unwrap();
+    }
+
+    /// A reader of an output of this world.
+    pub fn reader(&self, output: &str, kind: Kind) -> Reader {
+        Reader::new(self.client.clone(), self.ns(), output, kind)
     }
 
     /// Options for an operator that watches this world's namespace.
@@ -109,7 +123,7 @@ impl World {
         let home = self.plane.namespace("operator").await.unwrap().name().to_owned();
         let account = (home.as_str(), self.service_account.as_str());
         let access = self.plane.service_account_access(account.0, account.1).await.unwrap();
-        let Rights { objects, namespaces, lease } = rights();
+        let Rights { objects, namespaces, lease, .. } = rights();
         for rules in [objects, namespaces, lease] {
             testenv::grant(&self.client, Scope::Cluster, account, &rules).await.unwrap();
         }
@@ -297,7 +311,15 @@ impl World {
     pub async fn events_in(&self, namespace: &str, output: &str) -> Vec<Value> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let Some(map) = api.get_opt(output).await.unwrap() else { return Vec::new() };
-        map.data.and_then(|data| serde_json::from_str(data.get("events.json")?).ok()).unwrap_or_default()
+        let data = map.data.unwrap_or_default();
+        match data.get("events.json") {
+            Some(events) => serde_json::from_str(events).unwrap_or_default(),
+            // They stand in slices.
+            None => match Reader::new(self.client.clone(), namespace, output, Kind::ConfigMap).read().await {
+                Ok(calendar) => calendar.events.iter().map(|event| json!(event)).collect(),
+                Err(_) => Vec::new(),
+            },
+        }
     }
 
     /// Waits until the events are as wanted.

@@ -1,0 +1,73 @@
+//! Where a subscription's events are written, and where they stood before its spec changed.
+
+use calendar_sync::Output;
+use kube::ResourceExt as _;
+
+use crate::api::{CalendarSubscription, DeletionPolicy, StoreKind};
+use crate::controller::context::Context;
+use crate::store::{EventStore as _, InvalidName, Owner, Store, StoreError, Target, Unsupported};
+
+/// An output: the store and the name in it.
+#[derive(Clone)]
+pub struct Place {
+    /// The store.
+    pub store: Store,
+    /// The output in it.
+    pub target: Target,
+}
+
+/// Why there is no such place.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPlace {
+    /// The kind is none that is written.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+impl Place {
+    /// Where the spec wants the events.
+    pub fn wanted(context: &Context, object: &CalendarSubscription) -> Result<Self, NoPlace> {
+        Self::of(context, object, object.spec.store_kind(), object.store_name())
+    }
+
+    /// Where an output is that was written earlier. `None` if no release writes there.
+    pub fn of_output(context: &Context, object: &CalendarSubscription, output: &Output) -> Option<Self> {
+        let kind = [StoreKind::ConfigMap, StoreKind::Secret].into_iter().find(|kind| kind.as_str() == output.kind)?;
+        Self::of(context, object, kind, output.name.clone()).ok()
+    }
+
+    fn of(context: &Context, object: &CalendarSubscription, kind: StoreKind, name: String) -> Result<Self, NoPlace> {
+        let store = Store::open(kind, context.client.clone(), context.outputs.clone())?;
+        let owner = Owner { name: object.name_any(), uid: object.uid().unwrap_or_default() };
+        let target = Target::new(object.namespace().unwrap_or_default(), name, owner)?;
+        let retained = object.spec.deletion_policy() == DeletionPolicy::Retain;
+        Ok(Self { store, target: target.retained(retained) })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.store.kind() == other.store.kind() && self.target == other.target
+    }
+
+    /// Whether it is the place of this output.
+    pub fn is_of(&self, output: &Output) -> bool {
+        self.store.kind().as_str() == output.kind && self.target.name() == output.name
+    }
+}
+
+/// Ends all outputs of a subscription that is being deleted: where its spec wants them, and where they stood if it was changed
+/// and they were not moved yet.
+pub async fn end(context: &Context, object: &CalendarSubscription, retain: bool) -> Result<(), StoreError> {
+    let wanted = Place::wanted(context, object).ok(); // such a place was never written to
+    let written = object.status.as_ref().and_then(|status| status.output.as_ref()).and_then(|status| {
+        let output = Output { kind: status.kind.clone(), name: status.name.clone(), ..Output::default() };
+        Place::of_output(context, object, &output)
+    });
+    let same = wanted.as_ref().zip(written.as_ref()).is_some_and(|(wanted, written)| wanted.is(written));
+    for Place { store, target } in wanted.into_iter().chain(written.filter(|_| !same)) {
+        if retain { store.release(&target).await? } else { store.erase(&target).await? }
+    }
+    Ok(())
+}
