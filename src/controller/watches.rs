@@ -154,12 +154,15 @@ pub fn outputs(
 ) -> impl Stream<Item = Result<Output, watcher::Error>> + Send + 'static {
     let watch = Watch::ConfigMaps;
     let api: Api<Output> = scope.api(&context.client);
-    let (noted, context) = (context.metrics.clone(), context.clone());
+    let (noted, known, context) = (context.metrics.clone(), context.outputs.clone(), context.clone());
     let stream = watcher(api, listing.labels(OUTPUTS))
         .default_backoff()
         .inspect(move |event| {
-            if event.is_ok() {
+            if let Ok(event) = event {
                 noted.watch_event(watch, Timestamp::now());
+                if let watcher::Event::InitDone = event {
+                    known.missed_some();
+                }
             }
         })
         .touched_objects()

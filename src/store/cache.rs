@@ -56,6 +56,11 @@ impl<K: Clone + Eq + Hash> Cache<K> {
         gone
     }
 
+    /// The keys of all texts.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.entries.keys()
+    }
+
     /// Forgets a key.
     pub fn remove(&mut self, key: &K) {
         if let Some(Entry { text, used }) = self.entries.remove(key) {

@@ -216,13 +216,12 @@ impl State {
     fn list(&self, path: &str, query: &str) -> Value {
         let query: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let selector = query.get("labelSelector").expect("nothing is listed without a selector");
-        let wanted: Vec<(&str, &str)> =
-            selector.split(',').map(|term| term.split_once('=').expect("equality")).collect();
+        let wanted: Vec<(&str, bool, &str)> = selector.split(',').map(term).collect();
         let begin: usize = query.get("continue").map_or(0, |token| token.parse().expect("a token of ours"));
         let prefix = format!("{path}/");
         let matching = self.objects.iter().filter(|(path, object)| {
             path.starts_with(&prefix)
-                && wanted.iter().all(|(key, value)| object["metadata"]["labels"][*key].as_str() == Some(*value))
+                && wanted.iter().all(|(key, equal, value)| (object["metadata"]["labels"][*key] == **value) == *equal)
         });
         let all: Vec<Value> = matching.map(|(_, object)| object.clone()).collect();
         let page: Vec<Value> = all.iter().skip(begin).take(2).cloned().collect();
@@ -240,6 +239,14 @@ impl State {
         metadata["resourceVersion"] = json!(self.last_version.to_string());
         self.objects.insert(path.to_owned(), object);
         &self.objects[path]
+    }
+}
+
+/// A term of a label selector: key, whether it is to be equal, value.
+fn term(term: &str) -> (&str, bool, &str) {
+    match term.split_once("!=") {
+        Some((key, value)) => (key, false, value),
+        None => term.split_once('=').map(|(key, value)| (key, true, value)).expect("equality"),
     }
 }
 

@@ -145,6 +145,13 @@ impl StoreMemory {
         }
     }
 
+    /// The watch has begun anew: what was deleted meanwhile, it does not show. All slices that are remembered are in doubt.
+    pub fn missed_some(&self) {
+        let mut state = self.state();
+        let State { texts, known, doubted, .. } = &mut *state;
+        doubted.extend(texts.keys().filter_map(|key| known.get(key)).map(|entry| entry.owner.clone()));
+    }
+
     /// Forgets a subscription that is gone.
     pub fn forget(&self, owner: &str) {
         let mut state = self.state();

@@ -4,7 +4,7 @@
 //! - [`EventStore::head`] reads what is there and tells it from what somebody else made of it.
 //! - [`EventStore::commit`] replaces it by a [`Snapshot`] in one atomic step, on condition that it is still what `head` saw.
 //! - [`EventStore::tidy`] removes what earlier commits left for readers that were under way.
-//! - [`EventStore::erase`] and [`EventStore::release`] end it.
+//! - [`EventStore::erase`] and [`EventStore::release`] end it; [`EventStore::erase_others`] ends what stands under another name.
 //!
 //! An output is an index, with cursor and the account of the window, and the events: beside the index while they are few, or
 //! in immutable slices that it lists. A commit takes effect with the write of the index. So a crash at any point leaves a
@@ -107,6 +107,14 @@ pub trait EventStore {
     /// # Errors
     /// [`StoreError::HeadMoved`] if it keeps changing meanwhile, [`StoreError::BeingDeleted`] if somebody holds it.
     fn erase(&self, target: &Target) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes what is stored for the target's subscription under any other name: it had another one before, and a writer may
+    /// have ended between two steps, or may not have known yet. What the labels do not show as this subscription's stays, and
+    /// so do Secrets, which are never listed.
+    ///
+    /// # Errors
+    /// As [`erase`](Self::erase).
+    fn erase_others(&self, target: &Target) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lets what is stored outlive its subscription, whatever its owner reference says: for `deletionPolicy: Retain`, before
     /// the subscription goes. What is absent, or not this subscription's, needs nothing.
@@ -239,6 +247,13 @@ impl EventStore for Store {
         match self {
             Self::ConfigMap(store) => store.erase(target).await,
             Self::Secret(store) => store.erase(target).await,
+        }
+    }
+
+    async fn erase_others(&self, target: &Target) -> Result<(), StoreError> {
+        match self {
+            Self::ConfigMap(store) => store.erase_others(target).await,
+            Self::Secret(store) => store.erase_others(target).await,
         }
     }
 

@@ -19,7 +19,7 @@ use super::index::Index;
 use super::index_object::being_deleted;
 use super::memory::StoreMemory;
 use super::object::{Object, Parts};
-use super::slices::{Removal, Slices};
+use super::slices::{Removal, Slices, Survey};
 use super::target::{Ownership, Part};
 use super::version::{self, Version};
 use super::{CALL_LIMIT, Committed, Damage, EventStore, GRACE, Head, StoreError, Target, tidy};
@@ -128,13 +128,26 @@ impl<K: Object> EventStore for ObjectStore<K> {
         let all: BTreeSet<&str> = index.iter().flat_map(Index::names).chain(unlisted).collect();
         let removed = slices.remove_all(all.into_iter().collect(), &survey).await?;
         self.erase_index(target, found).await?;
-        match removed.iter().find(|(_, removal)| *removal == Removal::Held) {
-            Some((name, _)) => {
-                let metadata = self.calls.metadata(target.namespace(), name).await?;
-                metadata.map_or(Ok(()), |metadata| Err(slices.being_deleted(&metadata)))
-            }
-            None => Ok(()),
+        self.held(target, &removed).await
+    }
+
+    async fn erase_others(&self, target: &Target) -> Result<(), StoreError> {
+        if !K::LISTED {
+            return Ok(());
         }
+        let namespace = target.namespace();
+        let (indexes, others_slices) = target.indexes_and_others_slices();
+        let names = self.calls.list(namespace, &indexes).await?.into_iter().filter_map(|metadata| metadata.name);
+        for name in names.filter(|name| name != target.name()) {
+            // Such a name is one that Kubernetes has taken.
+            if let Ok(other) = Target::new(namespace, name, target.owner().clone()) {
+                self.erase(&other).await?;
+            }
+        }
+        let left = self.calls.list(namespace, &others_slices).await?;
+        let left: Survey = left.into_iter().filter_map(|metadata| Some((metadata.name.clone()?, metadata))).collect();
+        let removed = self.slices(target).remove_all(left.keys().map(String::as_str).collect(), &left).await?;
+        self.held(target, &removed).await
     }
 
     async fn release(&self, target: &Target) -> Result<(), StoreError> {
@@ -179,6 +192,13 @@ impl<K: Object> ObjectStore<K> {
 
     pub(super) fn slices<'a>(&'a self, target: &'a Target) -> Slices<'a, K> {
         Slices { calls: &self.calls, memory: &self.memory, target }
+    }
+
+    /// Fails if one of these slices is held by somebody's finalizer.
+    async fn held(&self, target: &Target, removed: &[(&str, Removal)]) -> Result<(), StoreError> {
+        let Some((name, _)) = removed.iter().find(|(_, removal)| *removal == Removal::Held) else { return Ok(()) };
+        let metadata = self.calls.metadata(target.namespace(), name).await?;
+        metadata.map_or(Ok(()), |metadata| Err(self.slices(target).being_deleted(&metadata)))
     }
 
     /// What stands there with an index that is as it should be.

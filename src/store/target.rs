@@ -145,6 +145,15 @@ impl Target {
         format!("{SUBSCRIPTION_UID}={uid},{OUTPUT}={output},{COMPONENT}={SLICE}")
     }
 
+    /// Label selectors of what else the subscription has: its indexes, and the slices of other outputs.
+    pub(super) fn indexes_and_others_slices(&self) -> (String, String) {
+        let (uid, output) = (&self.owner.uid, label_value(&self.name));
+        (
+            format!("{SUBSCRIPTION_UID}={uid},{COMPONENT}={EVENTS}"),
+            format!("{SUBSCRIPTION_UID}={uid},{COMPONENT}={SLICE},{OUTPUT}!={output}"),
+        )
+    }
+
     /// The labels that a part of the output has to have. It may have others.
     pub(super) fn labels(&self, part: Part) -> BTreeMap<String, String> {
         let (component, output) = match part {

@@ -101,9 +101,11 @@ async fn a_changed_event_of_ten_thousand_costs_a_slice_or_two_and_the_index() {
     let of = |verb: &str, resource: &str| asked.verb(verb).resource(resource).len();
     let count = asked.count();
     assert!((1..=2).contains(&of("create", "configmaps")), "{count:?}");
-    assert_eq!((of("get", "configmaps"), of("update", "configmaps")), (1, 1), "{count:?}");
+    assert_eq!(of("update", "configmaps"), 1, "{count:?}");
     assert_eq!((of("list", "configmaps"), of("delete", "configmaps")), (0, 0), "{count:?}");
-    assert_eq!(of("get", "calendarsubscriptions"), 1, "{count:?}");
+    // One look at each; a second one if the change came within the second that reads are kept apart.
+    let looks = of("get", "calendarsubscriptions");
+    assert!((1..=2).contains(&looks) && of("get", "configmaps") == looks, "{count:?}");
     // One by the mark, one that says what was done.
     assert_eq!(of("patch", "calendarsubscriptions"), 2, "{count:?}");
     assert!(operator.metric("cronofy_operator_store_writes_total{store=\"config_map\",kind=\"slice\"}").await > 50.0);

@@ -66,8 +66,11 @@ pub async fn end(context: &Context, object: &CalendarSubscription, retain: bool)
         Place::of_output(context, object, &output)
     });
     let same = wanted.as_ref().zip(written.as_ref()).is_some_and(|(wanted, written)| wanted.is(written));
-    for Place { store, target } in wanted.into_iter().chain(written.filter(|_| !same)) {
-        if retain { store.release(&target).await? } else { store.erase(&target).await? }
+    for Place { store, target } in wanted.iter().chain(written.iter().filter(|_| !same)) {
+        if retain { store.release(target).await? } else { store.erase(target).await? }
+    }
+    if let Some(Place { store, target }) = wanted.filter(|_| !retain) {
+        store.erase_others(&target).await?;
     }
     Ok(())
 }

@@ -109,6 +109,16 @@ fn a_text_is_given_only_while_its_version_is_known() {
 }
 
 #[test]
+fn a_watch_that_begins_anew_may_have_missed_a_deletion() {
+    let memory = StoreMemory::default();
+    memory.write(key("small-events"), "small").done(Some(&"3".to_owned()));
+    memory.keep(&key("slice"), UID, Some(&"4".to_owned()), text());
+    memory.missed_some();
+    assert!(memory.is_touched(UID));
+    assert!(!memory.is_touched("small"), "who has no slices has nothing that could be hidden");
+}
+
+#[test]
 fn slices_that_nobody_watches_are_in_doubt_after_a_while() {
     let memory = StoreMemory::default();
     let hour = Some(Duration::from_hours(1));

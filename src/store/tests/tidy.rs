@@ -92,6 +92,51 @@ async fn the_slices_of_another_output_of_the_subscription_stay() {
 }
 
 #[tokio::test]
+async fn what_stands_under_another_name_goes_with_its_slices_and_the_output_itself_stays() {
+    let server = FakeApiServer::default();
+    let process = Process::start(&server, StoreKind::ConfigMap);
+    let other = Target::new("rota", "other", owner()).unwrap();
+    let theirs = Target::new("rota", "theirs", Owner { uid: "another".to_owned(), ..owner() }).unwrap();
+    process.store.commit(&other, None, &many(1_000)).await.unwrap();
+    process.store.commit(&theirs, None, &many(300)).await.unwrap();
+    let theirs_before = server.paths().into_iter().filter(|path| path.contains("/theirs")).count();
+    process.commit(&many(500)).await.unwrap();
+    // A crash before the index of a third one.
+    let third = Target::new("rota", "third", owner()).unwrap();
+    server.fail_at(5, Fault::Break);
+    assert!(process.store.commit(&third, None, &many(1_000)).await.is_err());
+
+    process.store.erase_others(&target()).await.unwrap();
+    let left = server.paths();
+    assert!(!left.iter().any(|path| path.contains("/other") || path.contains("/third")), "{left:?}");
+    assert_eq!(left.iter().filter(|path| path.contains("/theirs")).count(), theirs_before);
+    assert_eq!(Process::start(&server, StoreKind::ConfigMap).stored().await, present(&many(500)));
+}
+
+#[test]
+fn an_index_names_no_more_retired_slices_than_it_has_room_for() {
+    use super::super::content::Content;
+    use super::super::index::SliceEntry;
+    use super::super::tidy::retired;
+
+    let next = Content::encode(&two_events(), &target()).unwrap().index;
+    let hash = |number: usize| format!("{number:064x}");
+    let slices = (0..3_000).map(|number| SliceEntry {
+        name: target().slice_name(&hash(number)),
+        events: 1,
+        bytes: 1,
+        hash: hash(number),
+    });
+    let before = super::super::index::Index { slices: slices.collect(), ..next.clone() };
+    let version = Version::written(&target(), &kube::api::ObjectMeta::default(), &before);
+    let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    let retired = retired(Some(&version), &next, now);
+    assert_eq!(retired.len(), 3_000, "none is forgotten");
+    let due_at_once = retired.iter().filter(|slice| slice.since == Timestamp::UNIX_EPOCH).count();
+    assert_eq!(due_at_once, 1_000);
+}
+
+#[tokio::test]
 async fn a_slice_that_a_finalizer_holds_is_asked_for_again_and_never_counts_as_erased() {
     let server = FakeApiServer::default();
     let process = Process::hasty(&server, StoreKind::ConfigMap);
