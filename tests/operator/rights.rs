@@ -50,7 +50,7 @@ async fn over_all_that_it_does_the_operator_is_denied_nothing_and_has_no_right_t
             [entry.group.clone(), resource, entry.verb.clone()]
         })
         .collect();
-    let Rights { objects, namespaces, lease } = rights();
+    let Rights { objects, namespaces, lease, secret_outputs: _ } = rights();
     let granted: BTreeSet<[String; 3]> = [objects, namespaces, lease].iter().flatten().flat_map(single).collect();
     let unused: Vec<_> = granted.difference(&used).collect();
     // Asked for by the API server itself, see the next test.
@@ -65,7 +65,7 @@ async fn over_all_that_it_does_the_operator_is_denied_nothing_and_has_no_right_t
 #[tokio::test]
 async fn without_the_right_to_set_finalizers_a_strict_server_takes_no_output() {
     let world = World::on(strict_server().await, "strict").await;
-    let Rights { mut objects, namespaces, lease } = rights();
+    let Rights { mut objects, namespaces, lease, secret_outputs: _ } = rights();
     objects.retain(|rule| !single(rule).iter().any(|[_, resource, _]| resource == "calendarsubscriptions/finalizers"));
     let limited = (world.ns(), "limited");
     for rules in [&objects, &lease] {
