@@ -232,6 +232,7 @@ fn full_sync_due(desired: &Desired, observed: &Observed, snapshot: &Snapshot, no
     completed
         || unsound
         || snapshot.fingerprint != desired.content_fingerprint()
+        || snapshot.visibility < desired.visibility
         || observed.asked(desired)
         || (observed.mark_open() && observed.mark.has(NotificationType::ProfileInitialSyncCompleted))
         || schedule::full_sync(desired, snapshot, now) <= now

@@ -182,7 +182,8 @@ impl Reading {
             Some(before) if !self.is_full() => Snapshot {
                 cursor: if self.shows_changes() { self.started.max(before.cursor) } else { before.cursor },
                 fingerprint: before.fingerprint.clone(),
-                visibility,
+                // What was stored as less stays less until everything is read.
+                visibility: before.visibility.min(visibility),
                 last_full_sync: before.last_full_sync,
                 complete: before.complete,
                 swept_through: range.to,
