@@ -193,50 +193,58 @@ fn lost(after_effect: bool) -> Fault {
     if after_effect { Fault::AnswerAfterEffect(504, answer) } else { Fault::Break }
 }
 
+/// Commits `to` on top of `from` with a crash at the request of that number, starts anew, and commits `then`. Gives false if
+/// there are not so many requests.
+async fn crashes_at(
+    (kind, resource): (StoreKind, &str),
+    (from, to, then): (Option<&Snapshot>, &Snapshot, &Snapshot),
+    (at, after_effect): (usize, bool),
+) -> bool {
+    let server = FakeApiServer::default();
+    let process = Process::start(&server, kind);
+    if let Some(from) = from {
+        process.commit(from).await.unwrap();
+    }
+    server.fail_at(at, lost(after_effect));
+    let outcome = process.commit(to).await;
+    if server.fails_still() {
+        return false;
+    }
+    let context = format!("{kind:?}, request {at}, after effect: {after_effect}, {outcome:?}");
+    let restarted = Process::hasty(&server, kind);
+    let head = restarted.store.head(&target()).await.unwrap();
+    let nothing_yet = from.is_none() && matches!(head.stored, Stored::Absent | Stored::Damaged);
+    let known = from.is_some_and(|from| head.stored == present(from)) || head.stored == present(to);
+    assert!(known || nothing_yet, "{context}: {head:?}");
+    restarted.store.commit(&target(), head.version.as_ref(), then).await.unwrap();
+    restarted.store.tidy(&target()).await.unwrap();
+    assert_eq!(restarted.stored().await, present(then), "{context}");
+    assert_nothing_left_over(&server, resource);
+    assert_eq!(holds_titles(&server), then.visibility != Visibility::Busy, "{context}");
+    true
+}
+
 #[tokio::test]
 async fn a_crash_at_any_request_leaves_the_old_or_the_new_calendar_and_nothing_for_ever() {
-    let old = many(300);
-    let changed = Snapshot { events: renamed(&old, "evt_00150").events, ..old.clone() };
-    let small = many(2);
-    for (kind, resource) in KINDS {
+    let (old, small, elsewhere) = (many(300), many(2), many(250));
+    let changed = renamed(&old, "evt_00150");
+    let busy = busy(&old);
+    let ways = [(None, &old), (Some(&old), &changed), (Some(&old), &small), (Some(&small), &old), (Some(&old), &busy)];
+    for kind in KINDS {
         let mut runs = 0;
-        for (from, to) in [
-            (None, &old),
-            (Some(&old), &changed),
-            (Some(&old), &small),
-            (Some(&small), &old),
-            (Some(&old), &busy(&old)),
-        ] {
-            for after_effect in [false, true] {
-                for at in 0.. {
-                    let server = FakeApiServer::default();
-                    let process = Process::start(&server, kind);
-                    if let Some(from) = from {
-                        process.commit(from).await.unwrap();
+        for (from, to) in ways {
+            // What comes next may be the same, what was there before, or something else.
+            for then in [to, from.unwrap_or(&small), &elsewhere] {
+                for after_effect in [false, true] {
+                    let mut at = 0;
+                    while crashes_at(kind, (from, to, then), (at, after_effect)).await {
+                        at += 1;
                     }
-                    server.fail_at(at, lost(after_effect));
-                    let outcome = process.commit(to).await;
-                    if server.fails_still() {
-                        break;
-                    }
-                    runs += 1;
-                    let context = format!("{kind:?}, request {at}, after effect: {after_effect}, {outcome:?}");
-                    let restarted = Process::hasty(&server, kind);
-                    let head = restarted.store.head(&target()).await.unwrap();
-                    let nothing_yet = from.is_none() && matches!(head.stored, Stored::Absent | Stored::Damaged);
-                    let known = nothing_yet
-                        || from.is_some_and(|from| head.stored == present(from))
-                        || head.stored == present(to);
-                    assert!(known, "{context}: {head:?}");
-                    restarted.store.commit(&target(), head.version.as_ref(), to).await.unwrap();
-                    restarted.store.tidy(&target()).await.unwrap();
-                    assert_eq!(restarted.stored().await, present(to), "{context}");
-                    assert_nothing_left_over(&server, resource);
-                    assert_eq!(holds_titles(&server), to.visibility != Visibility::Busy, "{context}");
+                    runs += at;
                 }
             }
         }
-        assert!(runs > 40, "{runs}");
+        assert!(runs > 120, "{runs}");
     }
 }
 
