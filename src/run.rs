@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Component, Health, SHUTTING_DOWN};
 use crate::api::{CalendarSubscription, CronofyApplication, NamespacesFrom};
-use crate::cli::{InvalidOptions, RunOptions};
+use crate::cli::RunOptions;
 use crate::controller::context::{ApplicationKey, Context, Settings};
 use crate::controller::events::Events;
 use crate::controller::leader::{Leader, LeaseLost, LeaseOptions};
@@ -37,9 +37,6 @@ const KINDS_CHECK: Duration = Duration::from_secs(2);
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Flags that cannot work.
-    #[error(transparent)]
-    Options(#[from] InvalidOptions),
     /// No access to Kubernetes.
     #[error("no access to Kubernetes: {0}; set KUBECONFIG, or run inside a cluster")]
     Config(String),
@@ -61,16 +58,15 @@ pub enum RunError {
     Ended(&'static str),
 }
 
-/// Runs the operator until `stop`.
+/// Runs the operator with valid options until `stop`.
 ///
 /// # Errors
 /// If it cannot start, or cannot go on. The process should end then and be started anew.
 #[expect(clippy::similar_names, clippy::too_many_lines, reason = "the order of all parts, in one place")]
 pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-    options.validate()?;
     let metrics = Metrics::new();
     let health = Health::new();
-    let (kinds, caches, leader_ready) =
+    let (kinds, caches, serving) =
         (health.component("custom resource definitions"), health.component("caches"), health.component("webhook"));
     for (name, queue) in
         [("subscriptions", Controller::CalendarSubscription), ("applications", Controller::CronofyApplication)]
@@ -109,7 +105,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let marker = Marker::new(client.clone(), metrics.clone(), MarkLimits::default());
 
     let webhook_listener = listen("webhook-listen", options.webhook_listen).await?;
-    leader_ready.ready(true);
+    serving.ready(true);
     let receiver = Receiver {
         routes: routes.clone(),
         applications: Arc::new(Known(context.clone())),
