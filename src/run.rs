@@ -73,7 +73,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     {
         health.watch_queue(name, metrics.queue(queue), RECONCILE_LIMIT + Duration::from_secs(60));
     }
-    let config = Config::infer().await.map_err(|error| RunError::Config(error.to_string()))?;
+    let config = Config::infer().await.map_err(|error| no_access(&error))?;
     let own_namespace = config.default_namespace.clone();
     let client = client(config, &metrics)?;
 
@@ -124,7 +124,10 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
 
     let scopes = scopes(&options);
     let controllers = async {
-        let server = installed(&client, &scopes, &kinds).await;
+        let server = tokio::select! {
+            server = installed(&client, &scopes, &kinds) => server,
+            () = told(stopped.clone()) => return,
+        };
         controller::run(context.clone(), &server, &scopes, &caches, stopped.clone()).await;
     };
     let lease = leader.hold(|leads| metrics.leader(leads));
@@ -182,8 +185,13 @@ async fn told(mut stop: watch::Receiver<bool>) {
 }
 
 fn client(config: Config, metrics: &Metrics) -> Result<Client, RunError> {
-    let builder = ClientBuilder::try_from(config).map_err(|error| RunError::Config(error.to_string()))?;
+    let builder = ClientBuilder::try_from(config).map_err(|error| no_access(&error))?;
     Ok(builder.with_layer(&metrics.kubernetes_layer()).build())
+}
+
+/// Without the excerpt of a kubeconfig that follows in further lines.
+fn no_access(error: &dyn std::error::Error) -> RunError {
+    RunError::Config(error.to_string().lines().next().unwrap_or_default().to_owned())
 }
 
 async fn listen(flag: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, RunError> {
