@@ -125,7 +125,7 @@ async fn show_events(shell: &Shell<'_>, now: Timestamp) -> Result<()> {
     for line in ahead.iter().take(SHOWN) {
         println!("{line}");
     }
-    println!("... {} events in all", text.lines().filter(|line| line.starts_with('{')).count());
+    println!("... {} in all", text.lines().filter(|line| line.starts_with('{')).count());
     Ok(())
 }
 
