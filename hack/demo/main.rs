@@ -106,7 +106,7 @@ async fn show(arguments: &Arguments) -> Result<Stage> {
     let step = Step::begin("examples/application.yaml, examples/subscription.yaml");
     shell.apply(&example(include_str!("../../examples/application.yaml"), sim.api_url().as_ref(), &token)?).await?;
     shell.apply(&example(include_str!("../../examples/subscription.yaml"), sim.api_url().as_ref(), &token)?).await?;
-    shell.kubectl(&["wait", "calsub/on-call", "--for=condition=Ready", "--timeout=60s"]).await?;
+    wait_until_ready(&shell).await?;
     step.done("Ready");
 
     shell.show(&["get", "calsub"]).await?;
@@ -114,6 +114,20 @@ async fn show(arguments: &Arguments) -> Result<Stage> {
     show_events(&shell, sim.now()).await?;
     move_one_event(&shell, &sim, &account).await?;
     Ok(Stage { operator, sim, plane })
+}
+
+/// Waits until the subscription is Ready. If it does not become so, its condition says why.
+async fn wait_until_ready(shell: &Shell<'_>) -> Result<()> {
+    let wait = async |condition| shell.kubectl(&["wait", "calsub/on-call", condition, "--timeout=60s"]).await;
+    let ready = tokio::select! {
+        ready = wait("--for=condition=Ready") => ready.is_ok(),
+        Ok(_) = wait("--for=condition=Stalled") => false,
+    };
+    if !ready {
+        let message = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
+        bail!("the subscription is not Ready: {}", shell.kubectl(&["get", "calsub", "on-call", "-o", message]).await?);
+    }
+    Ok(())
 }
 
 /// Prints the events in the `ConfigMap`: those that end after now, as many as fit on a screen.
