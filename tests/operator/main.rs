@@ -14,6 +14,7 @@ mod idle;
 mod isolation;
 mod marks;
 mod owners;
+mod pages;
 mod privacy;
 mod replicas;
 mod rights;
