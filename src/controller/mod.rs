@@ -254,23 +254,13 @@ async fn reconcile_subscription(
     context: Arc<Context>,
     queue: Queue,
 ) -> Result<Action, Error> {
-    let uid = object.uid().unwrap_or_default();
-    let running = queue.started(&uid);
-    if !*context.leading.borrow() {
-        return Ok(Action::await_change());
-    }
     let steps = async {
         match &object.0 {
             Ok(subscription) => Box::pin(subscription::reconcile(subscription, &context)).await,
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
-    let result = Box::pin(bounded(steps)).await;
-    if result.is_ok() {
-        context.backoff.reset(&uid);
-    }
-    finish(running, &result);
-    result
+    as_leader(&object.uid().unwrap_or_default(), &context, &queue, steps).await
 }
 
 async fn reconcile_application(
@@ -278,20 +268,29 @@ async fn reconcile_application(
     context: Arc<Context>,
     queue: Queue,
 ) -> Result<Action, Error> {
-    let uid = object.uid().unwrap_or_default();
-    let running = queue.started(&uid);
-    if !*context.leading.borrow() {
-        return Ok(Action::await_change());
-    }
     let steps = async {
         match &object.0 {
             Ok(application) => application::reconcile(application, &context).await,
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
+    as_leader(&object.uid().unwrap_or_default(), &context, &queue, steps).await
+}
+
+/// Reconciles if this replica leads: within bounds, and counted.
+async fn as_leader(
+    uid: &str,
+    context: &Context,
+    queue: &Queue,
+    steps: impl Future<Output = Result<Action, Error>>,
+) -> Result<Action, Error> {
+    let running = queue.started(uid);
+    if !*context.leading.borrow() {
+        return Ok(Action::await_change());
+    }
     let result = Box::pin(bounded(steps)).await;
     if result.is_ok() {
-        context.backoff.reset(&uid);
+        context.backoff.reset(uid);
     }
     finish(running, &result);
     result
@@ -344,6 +343,12 @@ where
             // A trigger for an object that is gone meanwhile is nothing to tell.
             Ok(_)
             | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(Error::Changed, _)) => {}
+            Err(controller::Error::ReconcilerFailed(error @ Error::Undecodable(_), object)) => {
+                tracing::error!(
+                    kind, namespace = object.namespace, name = object.name,
+                    category = error.category(), error = %error, "reconcile failed, it waits for an edit of the object"
+                );
+            }
             Err(controller::Error::ReconcilerFailed(error, object)) => {
                 tracing::warn!(
                     kind, namespace = object.namespace, name = object.name,
