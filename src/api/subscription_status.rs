@@ -118,7 +118,7 @@ pub struct ChannelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Counts the channels of this subscription: the present one has this number. 0 before the first.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000))] // each of them is looked for at Cronofy
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
     /// The channel that is being made; written before it is asked for.
@@ -150,7 +150,7 @@ pub struct ChannelStatus {
 #[serde(rename_all = "camelCase")]
 pub struct NextChannel {
     /// Its number.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub generation: i64,
 }
 
