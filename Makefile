@@ -22,5 +22,5 @@ crds: ## Write the CustomResourceDefinitions and the API reference anew.
 	UPDATE=1 cargo test --locked --test generated
 
 demo: tools ## Run the main job on a real API server; ONCE=1 exits by itself, ICS=FILE takes your own calendar.
-	@cargo build --locked --bin cronofy-operator
+	@cargo build --locked --bin cronofy-operator --example demo
 	@cargo run --locked --quiet --example demo -- $(if $(ONCE),--once) $(if $(ICS),--ics "$(ICS)")

@@ -1,5 +1,6 @@
 //! The command line. Each flag can be given as an environment variable `CRONOFY_OPERATOR_…` too.
 
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ pub struct RunOptions {
     pub admin_listen: SocketAddr,
 
     /// Watch only this namespace; can be given several times. Default: all namespaces.
-    #[arg(long, env = "CRONOFY_OPERATOR_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',')]
+    #[arg(long, env = "CRONOFY_OPERATOR_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',', value_parser = namespace)]
     pub namespace: Vec<String>,
 
     /// Let only the holder of a lease act, so that several replicas can run.
@@ -68,7 +69,7 @@ pub struct RunOptions {
     pub leader_election: bool,
 
     /// Namespace of the lease. Default: the namespace the operator runs in.
-    #[arg(long, env = "CRONOFY_OPERATOR_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    #[arg(long, env = "CRONOFY_OPERATOR_LEASE_NAMESPACE", value_name = "NAMESPACE", value_parser = namespace)]
     pub lease_namespace: Option<String>,
 
     /// How long a lease is valid after its last renewal, in seconds.
@@ -121,29 +122,32 @@ pub enum InvalidOptions {
     LeaseTimes,
 }
 
+/// As clap ends the process for a flag that it refuses by itself.
+const USAGE: u8 = 2;
+
 impl Cli {
-    /// Does it. Whatever goes wrong is said on standard error.
+    /// Does it. Whatever goes wrong is said in one line on standard error, which is a line of the log once that is set up.
     #[must_use]
     pub fn execute(self) -> ExitCode {
         let result = match self.command {
-            Command::Run(options) => run(*options),
+            Command::Run(options) => match options.validate() {
+                Ok(()) => run(*options),
+                Err(invalid) => {
+                    eprintln!("cronofy-operator: {invalid}");
+                    return ExitCode::from(USAGE);
+                }
+            },
             Command::Crds { dir } => crds(dir.as_deref()),
-            Command::Version => {
-                println!("cronofy-operator {}", env!("CARGO_PKG_VERSION"));
-                Ok(())
-            }
+            Command::Version => print(concat!("cronofy-operator ", env!("CARGO_PKG_VERSION"), "\n")),
         };
-        match result {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                eprintln!("cronofy-operator: {message}");
-                ExitCode::FAILURE
-            }
-        }
+        result.unwrap_or_else(|message| {
+            eprintln!("cronofy-operator: {message}");
+            ExitCode::FAILURE
+        })
     }
 }
 
-fn run(options: RunOptions) -> Result<(), String> {
+fn run(options: RunOptions) -> Result<ExitCode, String> {
     telemetry::init(options.log_format).map_err(|error| error.to_string())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
@@ -156,18 +160,46 @@ fn run(options: RunOptions) -> Result<(), String> {
                 _ = interrupt.recv() => {}
             }
         };
-        Box::pin(crate::run::run(options, stop)).await.map_err(|error| {
-            tracing::error!(error = %error, "the operator ends");
-            error.to_string()
-        })
+        match Box::pin(crate::run::run(options, stop)).await {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => {
+                tracing::error!(error = %error, "the operator ends");
+                Ok(ExitCode::FAILURE)
+            }
+        }
     })
 }
 
-fn crds(dir: Option<&Path>) -> Result<(), String> {
+fn crds(dir: Option<&Path>) -> Result<ExitCode, String> {
     match dir {
-        Some(dir) => crate::crds::write(dir).map_err(|error| format!("{}: {error}", dir.display())),
-        None => crate::crds::yaml().map(|yaml| print!("{yaml}")).map_err(|error| error.to_string()),
+        Some(dir) => match crate::crds::write(dir) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(format!("{}: {error}", dir.display())),
+        },
+        None => print(&crate::crds::yaml().map_err(|error| error.to_string())?),
     }
+}
+
+/// Prints a text. Whoever stops reading has read enough.
+fn print(text: &str) -> Result<ExitCode, String> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The name of a namespace: it becomes part of a path.
+fn namespace(name: &str) -> Result<String, &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let ends = [name.bytes().next(), name.bytes().next_back()];
+    if name.len() > 63 || !name.bytes().all(allowed) || ends.iter().any(|end| matches!(end, None | Some(b'-'))) {
+        return Err(
+            "must be the name of a namespace: 1 to 63 lower case letters, digits and '-', with a letter or digit at \
+                    both ends",
+        );
+    }
+    Ok(name.to_owned())
 }
 
 impl RunOptions {

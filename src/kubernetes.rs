@@ -48,9 +48,9 @@ impl CallError {
 /// One line without the object's content: an API server quotes refused values.
 fn summary(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => {
-            format!("refused with {} {}", status.code, status.reason)
-        }
+        // Where the answer is no Status, as for a kind that is not installed, the client puts a sentence of its own there.
+        kube::Error::Api(status) if status.reason.contains(' ') => format!("refused with {}", status.code),
+        kube::Error::Api(status) => format!("refused with {} {}", status.code, status.reason),
         kube::Error::Service(_) | kube::Error::HyperError(_) => "not reached".to_owned(),
         other => other.to_string().lines().next().unwrap_or_default().chars().take(200).collect(),
     }
@@ -64,5 +64,34 @@ pub async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T
     match tokio::time::timeout(CALL_LIMIT, request).await {
         Ok(answer) => answer.map_err(CallError::from),
         Err(_elapsed) => Err(CallError::TimedOut),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response, StatusCode};
+    use kube::client::Body;
+    use kube::core::DynamicObject;
+    use kube::discovery::ApiResource;
+    use kube::{Api, Client};
+
+    use super::*;
+
+    async fn refused(body: &'static str) -> String {
+        let service = tower::service_fn(move |_: Request<Body>| async move {
+            let mut answer = Response::new(Body::from(body.as_bytes().to_vec()));
+            *answer.status_mut() = StatusCode::NOT_FOUND;
+            Ok::<_, std::convert::Infallible>(answer)
+        });
+        let kind = ApiResource::erase::<k8s_openapi::api::core::v1::Secret>(&());
+        let api = Api::<DynamicObject>::namespaced_with(Client::new(service, "default"), "default", &kind);
+        call(api.get("account")).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_by_its_code_and_by_its_reason_if_it_gives_one() {
+        let status = r#"{"kind":"Status","status":"Failure","message":"canary","reason":"NotFound","code":404}"#;
+        assert_eq!(refused(status).await, "Kubernetes API: refused with 404 NotFound");
+        assert_eq!(refused("404 page not found").await, "Kubernetes API: refused with 404");
     }
 }

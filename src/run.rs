@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Component, Health, SHUTTING_DOWN};
 use crate::api::{CalendarSubscription, CronofyApplication, NamespacesFrom};
-use crate::cli::{InvalidOptions, RunOptions};
+use crate::cli::RunOptions;
 use crate::controller::context::{ApplicationKey, Context, Settings};
 use crate::controller::events::Events;
 use crate::controller::leader::{Leader, Leads, LeaseLost, LeaseOptions};
@@ -37,9 +37,6 @@ const KINDS_CHECK: Duration = Duration::from_secs(2);
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Flags that cannot work.
-    #[error(transparent)]
-    Options(#[from] InvalidOptions),
     /// No access to Kubernetes.
     #[error("no access to Kubernetes: {0}; set KUBECONFIG, or run inside a cluster")]
     Config(String),
@@ -61,23 +58,22 @@ pub enum RunError {
     Ended(&'static str),
 }
 
-/// Runs the operator until `stop`.
+/// Runs the operator with valid options until `stop`.
 ///
 /// # Errors
 /// If it cannot start, or cannot go on. The process should end then and be started anew.
 #[expect(clippy::similar_names, clippy::too_many_lines, reason = "the order of all parts, in one place")]
 pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-    options.validate()?;
     let metrics = Metrics::new();
     let health = Health::new();
-    let (kinds, caches, leader_ready) =
+    let (kinds, caches, serving) =
         (health.component("custom resource definitions"), health.component("caches"), health.component("webhook"));
     for (name, queue) in
         [("subscriptions", Controller::CalendarSubscription), ("applications", Controller::CronofyApplication)]
     {
         health.watch_queue(name, metrics.queue(queue), RECONCILE_LIMIT + Duration::from_secs(60));
     }
-    let config = Config::infer().await.map_err(|error| RunError::Config(error.to_string()))?;
+    let config = Config::infer().await.map_err(|error| no_access(&error))?;
     let own_namespace = config.default_namespace.clone();
     let client = client(config, &metrics)?;
 
@@ -113,7 +109,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         Some(_) => Some(listen("webhook-listen", options.webhook_listen).await?),
         None => None,
     };
-    leader_ready.ready(true);
+    serving.ready(true);
     let receiver = Receiver {
         routes: routes.clone(),
         applications: Arc::new(Known(context.clone())),
@@ -134,7 +130,10 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
 
     let scopes = scopes(&options);
     let controllers = async {
-        let server = installed(&client, &scopes, &kinds).await;
+        let server = tokio::select! {
+            server = installed(&client, &scopes, &kinds) => server,
+            () = told(stopped.clone()) => return,
+        };
         controller::run(context.clone(), &server, &scopes, &caches, stopped.clone()).await;
     };
     let lease = leader.hold(|leads| {
@@ -197,8 +196,13 @@ async fn told(mut stop: watch::Receiver<bool>) {
 }
 
 fn client(config: Config, metrics: &Metrics) -> Result<Client, RunError> {
-    let builder = ClientBuilder::try_from(config).map_err(|error| RunError::Config(error.to_string()))?;
+    let builder = ClientBuilder::try_from(config).map_err(|error| no_access(&error))?;
     Ok(builder.with_layer(&metrics.kubernetes_layer()).build())
+}
+
+/// Without the excerpt of a kubeconfig that follows in further lines.
+fn no_access(error: &dyn std::error::Error) -> RunError {
+    RunError::Config(error.to_string().lines().next().unwrap_or_default().to_owned())
 }
 
 async fn listen(flag: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, RunError> {

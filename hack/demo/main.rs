@@ -1,8 +1,9 @@
 //! `make demo`: the operator's main job on a real API server, with a simulated Cronofy. It says what it does, shows what a
-//! person would look at, and cleans up all it started.
+//! person would look at, and cleans up all it started, however it ends.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use cronofy_sim::{AccountDraft, Options, Simulator};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
 use testenv::{Access, ControlPlane, Scope};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs the operator's main job once, on a control plane and a simulated Cronofy of its own.
 #[derive(Parser)]
@@ -42,7 +46,33 @@ async fn main() -> ExitCode {
 }
 
 async fn demo(arguments: Arguments) -> Result<()> {
+    let mut ending = Ending::listen()?; // first, so that nothing is left behind from the very start
     testenv::install_tls_provider();
+    let stage = tokio::select! {
+        shown = show(&arguments) => shown?,
+        () = ending.asked() => bail!("interrupted; all that was started is stopped"),
+    };
+    if arguments.once {
+        ensure!(stage.operator.stop().await?, "the operator did not end cleanly");
+        println!("\nDone.");
+        return Ok(());
+    }
+    stage.go_on()?;
+    ending.asked().await;
+    println!("\nCleaning up ...");
+    stage.operator.stop().await?;
+    Ok(())
+}
+
+/// All that runs. Dropped, all of it ends.
+struct Stage {
+    operator: Operator,
+    sim: Simulator,
+    plane: ControlPlane,
+}
+
+/// Sets the stage, and shows on it what the operator does.
+async fn show(arguments: &Arguments) -> Result<Stage> {
     let ics = match &arguments.ics {
         Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
         None => CALENDAR.to_owned(),
@@ -50,7 +80,7 @@ async fn demo(arguments: Arguments) -> Result<()> {
 
     let step = Step::begin("etcd and kube-apiserver");
     let plane = ControlPlane::start(testenv::Options::default()).await?;
-    let shell = Shell { access: plane.admin_access().with_namespace(NAMESPACE), plane: &plane };
+    let shell = Shell::new(&plane)?;
     step.done(&format!("at {}", plane.admin_access().url()));
 
     let step = Step::begin("Cronofy, simulated");
@@ -69,33 +99,34 @@ async fn demo(arguments: Arguments) -> Result<()> {
     step.done("");
 
     let step = Step::begin("operator");
-    let operator = Operator::start(&plane, &operator_access)?;
+    let mut operator = Operator::start(&plane, &operator_access)?;
     operator.ready().await?;
     step.done(&format!("webhook at http://{}, metrics at http://{}/metrics", operator.webhook, operator.admin));
 
     let step = Step::begin("examples/application.yaml, examples/subscription.yaml");
     shell.apply(&example(include_str!("../../examples/application.yaml"), sim.api_url().as_ref(), &token)?).await?;
     shell.apply(&example(include_str!("../../examples/subscription.yaml"), sim.api_url().as_ref(), &token)?).await?;
-    shell.kubectl(&["wait", "calsub/on-call", "--for=condition=Ready", "--timeout=60s"]).await?;
+    wait_until_ready(&shell).await?;
     step.done("Ready");
 
     shell.show(&["get", "calsub"]).await?;
     shell.show(&["describe", "calsub", "on-call"]).await?;
     show_events(&shell, sim.now()).await?;
-
     move_one_event(&shell, &sim, &account).await?;
+    Ok(Stage { operator, sim, plane })
+}
 
-    if arguments.once {
-        ensure!(operator.stop().await?, "the operator did not end cleanly");
-        println!("\nDone.");
-        return Ok(());
+/// Waits until the subscription is Ready. If it does not become so, its condition says why.
+async fn wait_until_ready(shell: &Shell<'_>) -> Result<()> {
+    let wait = async |condition| shell.kubectl(&["wait", "calsub/on-call", condition, "--timeout=60s"]).await;
+    let ready = tokio::select! {
+        ready = wait("--for=condition=Ready") => ready.is_ok(),
+        Ok(_) = wait("--for=condition=Stalled") => false,
+    };
+    if !ready {
+        let message = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
+        bail!("the subscription is not Ready: {}", shell.kubectl(&["get", "calsub", "on-call", "-o", message]).await?);
     }
-    let kubeconfig = plane.dir().join("demo.kubeconfig");
-    shell.access.write_kubeconfig(&kubeconfig)?;
-    go_on(&plane, &sim, &kubeconfig);
-    tokio::signal::ctrl_c().await?;
-    println!("\nCleaning up ...");
-    operator.stop().await?;
     Ok(())
 }
 
@@ -108,7 +139,7 @@ async fn show_events(shell: &Shell<'_>, now: Timestamp) -> Result<()> {
     for line in ahead.iter().take(SHOWN) {
         println!("{line}");
     }
-    println!("... {} events in all", text.lines().filter(|line| line.starts_with('{')).count());
+    println!("... {} in all", text.lines().filter(|line| line.starts_with('{')).count());
     Ok(())
 }
 
@@ -184,29 +215,62 @@ async fn operator_access(plane: &ControlPlane) -> Result<Access> {
     Ok(access)
 }
 
-fn go_on(plane: &ControlPlane, sim: &Simulator, kubeconfig: &Path) {
-    let kubectl = plane.kubectl_path().map_or_else(|_| "kubectl".into(), |path| path.display().to_string());
-    println!(
-        "\nAll of it stays up until Ctrl-C. In another terminal:\n
+impl Stage {
+    /// Says how to go on.
+    fn go_on(&self) -> Result<()> {
+        let kubeconfig = self.plane.dir().join("demo.kubeconfig");
+        self.plane.admin_access().with_namespace(NAMESPACE).write_kubeconfig(&kubeconfig)?;
+        let kubectl = self.plane.kubectl_path()?;
+        println!(
+            "\nAll of it stays up until Ctrl-C. In another terminal:\n
   export KUBECONFIG={}
   {kubectl} get configmap on-call-events -o yaml --watch
-  {kubectl} annotate calsub on-call cronofy-operator.dev/requestedAt=\"$(date)\"
+  {kubectl} annotate --overwrite calsub on-call cronofy-operator.dev/requestedAt=\"$(date)\"
   curl {}    # what the simulator can do: move events, lose notifications, fail
 
-The simulated Cronofy API is at {}.",
-        kubeconfig.display(),
-        sim.control_url(),
-        sim.api_url(),
-    );
+The simulated Cronofy API is at {}. The operator's log is {}.",
+            kubeconfig.display(),
+            self.sim.control_url(),
+            self.sim.api_url(),
+            self.operator.log.display(),
+            kubectl = kubectl.display(),
+        );
+        Ok(())
+    }
+}
+
+/// The wish to end: Ctrl-C, or SIGTERM.
+struct Ending {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ending {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// kubectl, as a person would use it.
 struct Shell<'a> {
     plane: &'a ControlPlane,
     access: Access,
+    config_maps: Api<ConfigMap>,
 }
 
-impl Shell<'_> {
+impl<'a> Shell<'a> {
+    fn new(plane: &'a ControlPlane) -> Result<Self> {
+        let config_maps = Api::namespaced(plane.admin()?, NAMESPACE);
+        Ok(Self { plane, access: plane.admin_access().with_namespace(NAMESPACE), config_maps })
+    }
+
     async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.run(arguments, "").await
     }
@@ -227,14 +291,25 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// The events as stored. Not by kubectl, which takes longer to start than the operator to act.
     async fn events(&self) -> Result<String> {
-        self.kubectl(&["get", "configmap", "on-call-events", "-o", r"jsonpath={.data.events\.json}"]).await
+        let output = self.config_maps.get("on-call-events").await?;
+        output.data.and_then(|mut data| data.remove("events.json")).context("the ConfigMap has events")
     }
 }
 
-/// The operator's binary as a child, which ends with the demo.
+/// Becomes the operator, after leaving a guard behind: standard input is a pipe from the demo, and when it ends without a
+/// line the demo is gone, and the guard ends the operator.
+const GUARD: &str = r#"
+exec 4<&0 </dev/null
+(read -r released <&4 || kill -KILL "$$") &
+exec "$@" 4<&-
+"#;
+
+/// The operator's binary as a child, which ends with the demo, even if that is killed.
 struct Operator {
     child: Child,
+    guard: io::PipeWriter,
     webhook: SocketAddr,
     admin: SocketAddr,
     log: PathBuf,
@@ -246,26 +321,30 @@ impl Operator {
         access.write_kubeconfig(&kubeconfig)?;
         let (webhook, admin) = (free_address()?, free_address()?);
         let log = plane.dir().join("operator.log");
-        let child = Command::new(binary()?)
+        let (read_end, guard) = io::pipe()?;
+        let child = Command::new("sh")
+            .args(["-c", GUARD, "operator"])
+            .arg(binary()?)
             .args(["run", "--allow-http-callback", "--allow-custom-endpoints", "--log-format", "text"])
             .arg("--webhook-base-url")
             .arg(format!("http://{webhook}"))
             .args(["--webhook-listen", &webhook.to_string(), "--admin-listen", &admin.to_string()])
             .args(["--lease-namespace", NAMESPACE])
             .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
+            .stdin(read_end)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log)?)
+            .process_group(0) // Ctrl-C is for the demo, which then stops the operator
             .spawn()
             .context("the operator's binary")?;
-        Ok(Self { child, webhook, admin, log })
+        Ok(Self { child, guard, webhook, admin, log })
     }
 
-    async fn ready(&self) -> Result<()> {
+    async fn ready(&mut self) -> Result<()> {
         let (begun, url) = (Instant::now(), format!("http://{}/readyz", self.admin));
         while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
             ensure!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < PATIENCE && self.child.try_wait()?.is_none(),
                 "the operator did not become ready: {}",
                 std::fs::read_to_string(&self.log).unwrap_or_default()
             );
@@ -290,8 +369,10 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
+        // Errors mean that it has ended already. The guard is released only when the pid is of no use to it any more.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = self.guard.write_all(b"released\n");
     }
 }
 

@@ -61,7 +61,8 @@ pub struct CronofyApplicationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// Which namespaces' subscriptions may use the application, and so its credentials and request budget. Taking a namespace
-    /// away takes effect at once. Default: only its own.
+    /// away here takes effect at once; labels of a namespace are looked at whenever its subscriptions have work to do, at
+    /// least every 12 hours. Default: only its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
 }

@@ -55,10 +55,15 @@ pub struct AccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The calendar services that the account is connected to.
-    #[schemars(length(max = 1000))]
+    #[schemars(length(max = AccountStatus::MOST_PROFILES))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<ProfileStatus>,
+}
+
+impl AccountStatus {
+    /// The most profiles that are kept.
+    pub const MOST_PROFILES: usize = 1000;
 }
 
 /// One calendar service of the account.
@@ -69,7 +74,7 @@ pub struct ProfileStatus {
     #[schemars(length(max = 1024))]
     pub id: String,
     /// The calendar service, for example `google`.
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = ProfileStatus::LONGEST_PROVIDER))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// Whether Cronofy can read from it.
@@ -78,9 +83,16 @@ pub struct ProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_sync_required: Option<bool>,
     /// Page where the account's owner connects the service again; only while it is not connected.
-    #[schemars(length(max = 8192))]
+    #[schemars(length(max = ProfileStatus::LONGEST_RELINK_URL))]
     #[serde(default, rename = "relinkURL", skip_serializing_if = "Option::is_none")]
     pub relink_url: Option<String>,
+}
+
+impl ProfileStatus {
+    /// Characters of a calendar service's name.
+    pub const LONGEST_PROVIDER: usize = 1024;
+    /// Characters of a page's address.
+    pub const LONGEST_RELINK_URL: usize = 8192;
 }
 
 /// The page may hold the owner's e-mail address: `Debug` tells no more than that there is one.
@@ -106,7 +118,7 @@ pub struct ChannelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Counts the channels of this subscription: the present one has this number. 0 before the first.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000))] // each of them is looked for at Cronofy
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
     /// The channel that is being made; written before it is asked for.
@@ -141,7 +153,7 @@ pub struct ChannelStatus {
 #[serde(rename_all = "camelCase")]
 pub struct NextChannel {
     /// Its number.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub generation: i64,
 }
 

@@ -103,7 +103,13 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
         ),
         Error::TooLarge { endpoint, limit } => (
             Reason::MalformedAnswer,
-            format!("{endpoint}: the answer is longer than {limit} bytes: narrow spec.window or spec.calendarIds"),
+            format!(
+                "{endpoint}: the answer is longer than {limit} bytes: {}",
+                match endpoint {
+                    Endpoint::Events | Endpoint::EventsPage => "narrow spec.window or spec.calendarIds",
+                    _ => "check for a proxy in between; it is tried again",
+                }
+            ),
         ),
         Error::ForeignPage { origin } => (
             Reason::ForeignPage,
@@ -134,6 +140,13 @@ fn invalid(endpoint: Endpoint, field: Option<&FieldError>) -> String {
 #[must_use]
 pub fn paused(Paused(rest): Paused) -> Failure {
     Failure { reason: Reason::RateLimited, message: RATE_LIMITED.to_owned(), retry: Retry::After(rest) }
+}
+
+/// A list of events that leads to a page of it anew.
+#[must_use]
+pub fn circular_pages() -> Failure {
+    let message = "Cronofy's list of events leads in a circle: the read was given up and is tried again".to_owned();
+    Failure { reason: Reason::MalformedAnswer, message, retry: Retry::Backoff }
 }
 
 /// What brings a grant back that is not enough.
@@ -206,4 +219,30 @@ fn status(error: &cronofy::Error) -> Option<u16> {
 pub fn time_zone(error: cronofy::TzIdError) -> Failure {
     let message = format!("spec.timeZone cannot be sent to Cronofy ({error}): correct it");
     Failure { reason: Reason::InvalidRequest, message, retry: Retry::Never }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::context::ApplicationKey;
+    use crate::controller::secrets::SecretKey;
+
+    #[test]
+    fn the_remedy_for_a_long_answer_is_one_that_makes_it_shorter() {
+        let key = |name: &str| SecretKey { namespace: "rooms".to_owned(), name: name.to_owned() };
+        let grant = Grant {
+            application: ApplicationKey { namespace: "rooms".to_owned(), name: "app".to_owned() },
+            credentials: key("app"),
+            api: "https://example.org".to_owned(),
+            account: AccountKey::Secret(key("account")),
+        };
+        for (endpoint, remedy) in [
+            (Endpoint::Events, "narrow spec.window or spec.calendarIds"),
+            (Endpoint::EventsPage, "narrow spec.window or spec.calendarIds"),
+            (Endpoint::UserInfo, "check for a proxy in between; it is tried again"),
+        ] {
+            let Failure { message, .. } = cronofy(&cronofy::Error::TooLarge { endpoint, limit: 7 }, &grant);
+            assert_eq!(message, format!("{endpoint}: the answer is longer than 7 bytes: {remedy}"));
+        }
+    }
 }

@@ -73,7 +73,8 @@ pub async fn run(
         };
         synced.push(ready(store.clone()).boxed());
         application_stores.push(store.clone());
-        application_controllers.push(applications(context.clone(), store, stream, stop.clone()).boxed());
+        let controller = applications(context.clone(), store.clone(), stream, stop.clone());
+        application_controllers.push(begun(store, stop.clone(), controller).boxed());
 
         let mut feed = context.routes.feed();
         let seen = {
@@ -97,10 +98,10 @@ pub async fn run(
     let applications_known = future::join_all(application_stores.into_iter().map(ready)).shared();
     let subscription_controllers = subscription_controllers.into_iter().map(|(store, stream, outputs)| {
         let (context, stop, known) = (context.clone(), stop.clone(), applications_known.clone());
-        async move {
+        begun(store.clone(), stop.clone(), async move {
             let _units = known.await;
             subscriptions(context, store, stream, outputs, stop).await;
-        }
+        })
         .boxed()
     });
     context.metrics.max_concurrent_reconciles(Name::CalendarSubscription, context.options.concurrency);
@@ -124,6 +125,25 @@ where
 {
     // An error means that the writer is gone, which ends the whole run anyway.
     let _gone = store.wait_until_ready().await;
+}
+
+/// A controller until it ends. One whose store was never filled has begun nothing, and does not notice by itself that it is to
+/// stop.
+async fn begun<K>(store: Store<K>, stop: watch::Receiver<bool>, controller: impl Future<Output = ()>)
+where
+    K: kube::runtime::reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    let stopped_before = async {
+        tokio::select! {
+            () = ready(store) => future::pending().await,
+            () = stopped(stop) => {}
+        }
+    };
+    tokio::select! {
+        () = controller => {}
+        () = stopped_before => {}
+    }
 }
 
 fn key_of(object: &GuardedApplication) -> ApplicationKey {
@@ -234,23 +254,13 @@ async fn reconcile_subscription(
     context: Arc<Context>,
     queue: Queue,
 ) -> Result<Action, Error> {
-    let uid = object.uid().unwrap_or_default();
-    let running = queue.started(&uid);
-    if !*context.leading.borrow() {
-        return Ok(Action::await_change());
-    }
     let steps = async {
         match &object.0 {
             Ok(subscription) => Box::pin(subscription::reconcile(subscription, &context)).await,
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
-    let result = Box::pin(bounded(steps)).await;
-    if result.is_ok() {
-        context.backoff.reset(&uid);
-    }
-    finish(running, &result);
-    result
+    as_leader(&object.uid().unwrap_or_default(), &context, &queue, steps).await
 }
 
 async fn reconcile_application(
@@ -258,20 +268,29 @@ async fn reconcile_application(
     context: Arc<Context>,
     queue: Queue,
 ) -> Result<Action, Error> {
-    let uid = object.uid().unwrap_or_default();
-    let running = queue.started(&uid);
-    if !*context.leading.borrow() {
-        return Ok(Action::await_change());
-    }
     let steps = async {
         match &object.0 {
             Ok(application) => application::reconcile(application, &context).await,
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
+    as_leader(&object.uid().unwrap_or_default(), &context, &queue, steps).await
+}
+
+/// Reconciles if this replica leads: within bounds, and counted.
+async fn as_leader(
+    uid: &str,
+    context: &Context,
+    queue: &Queue,
+    steps: impl Future<Output = Result<Action, Error>>,
+) -> Result<Action, Error> {
+    let running = queue.started(uid);
+    if !*context.leading.borrow() {
+        return Ok(Action::await_change());
+    }
     let result = Box::pin(bounded(steps)).await;
     if result.is_ok() {
-        context.backoff.reset(&uid);
+        context.backoff.reset(uid);
     }
     finish(running, &result);
     result
@@ -324,6 +343,12 @@ where
             // A trigger for an object that is gone meanwhile is nothing to tell.
             Ok(_)
             | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(Error::Changed, _)) => {}
+            Err(controller::Error::ReconcilerFailed(error @ Error::Undecodable(_), object)) => {
+                tracing::error!(
+                    kind, namespace = object.namespace, name = object.name,
+                    category = error.category(), error = %error, "reconcile failed, it waits for an edit of the object"
+                );
+            }
             Err(controller::Error::ReconcilerFailed(error, object)) => {
                 tracing::warn!(
                     kind, namespace = object.namespace, name = object.name,

@@ -46,20 +46,25 @@ fn api_server(applications: Arc<Notify>, asked: Arc<Mutex<Vec<String>>>) -> kube
     kube::Client::new(service, "default")
 }
 
+fn context(client: kube::Client) -> Arc<Context> {
+    let settings = Settings { callback_base: None, allow_custom_endpoints: false, concurrency: 1 };
+    let metrics = Metrics::new();
+    let events = Events::new(client.clone(), "test".to_owned(), metrics.clone());
+    Context::new(client, settings, metrics, Routes::new(""), watch::channel(true).1, events)
+}
+
+fn server() -> Info {
+    Info { major: "1".to_owned(), minor: "33".to_owned(), ..Info::default() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_subscription_is_judged_before_all_applications_are_known() {
     let (applications, asked) = (Arc::new(Notify::new()), Arc::<Mutex<Vec<String>>>::default());
     let client = api_server(applications.clone(), asked.clone());
-    let settings = Settings { callback_base: None, allow_custom_endpoints: false, concurrency: 1 };
-    let metrics = Metrics::new();
-    let events = Events::new(client.clone(), "test".to_owned(), metrics.clone());
-    let (_leads, leading) = watch::channel(true);
-    let context = Context::new(client, settings, metrics, Routes::new(""), leading, events);
     let (_stop, stop) = watch::channel(false);
     let caches = Health::new().component("caches");
-    let server = Info { major: "1".to_owned(), minor: "33".to_owned(), ..Info::default() };
-    let scopes = [Scope::Cluster];
-    let running = run(context, &server, &scopes, &caches, stop);
+    let (server, scopes) = (server(), [Scope::Cluster]);
+    let running = run(context(client), &server, &scopes, &caches, stop);
     let looked_at = || {
         asked.lock().unwrap().iter().any(|request| request.ends_with("/namespaces/rooms/calendarsubscriptions/team"))
     };
@@ -74,4 +79,16 @@ async fn no_subscription_is_judged_before_all_applications_are_known() {
         () = test => {}
         () = running => panic!("the controllers ended"),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_all_applications_are_known_ends_the_controllers() {
+    let client = api_server(Arc::default(), Arc::default());
+    let (stop, stopped) = watch::channel(false);
+    let caches = Health::new().component("caches");
+    let (server, scopes) = (server(), [Scope::Cluster]);
+    let mut running = Box::pin(run(context(client), &server, &scopes, &caches, stopped));
+    assert!(tokio::time::timeout(Duration::from_secs(20), &mut running).await.is_err(), "they wait");
+    stop.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(1), running).await.unwrap();
 }

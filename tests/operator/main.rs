@@ -16,6 +16,7 @@ mod isolation;
 mod large;
 mod marks;
 mod owners;
+mod pages;
 mod privacy;
 mod recipes;
 mod replicas;

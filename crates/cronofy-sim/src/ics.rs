@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use rrule::RRuleSet;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use self::zones::Zones;
 use crate::model::{EventDraft, When};
@@ -63,7 +64,7 @@ pub(crate) fn parse(text: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Ev
         let end = end(&file, number, properties, start)?;
         let zone =
             first(properties, "DTSTART").and_then(|(_, zone)| zones::iana(zone.as_deref()?).map(ToOwned::to_owned));
-        let summary = first(properties, "SUMMARY").map(|(value, _)| unescape(value)).unwrap_or_default();
+        let summary = first(properties, "SUMMARY").map(|(value, _)| value.clone()).unwrap_or_default();
         let cancelled = first(properties, "STATUS").is_some_and(|(value, _)| value == "CANCELLED");
         let draft = |uid: String, start: When, end: When, series: bool| EventDraft {
             uid: Some(uid),
@@ -104,12 +105,19 @@ impl File {
             return Err(IcsError::Syntax("it does not begin with BEGIN:VCALENDAR".to_owned()));
         }
         let unfolded = icalendar::parser::unfold(text);
-        let calendar = icalendar::parser::read_calendar(&unfolded)
-            .map_err(|error| IcsError::Syntax(error.lines().next().unwrap_or_default().to_owned()))?;
+        let calendar = icalendar::parser::read_calendar(&unfolded).map_err(|error| IcsError::Syntax(broken(&error)))?;
         let events =
             calendar.components.iter().filter(|component| component.name.as_str().eq_ignore_ascii_case("VEVENT"));
         Ok(Self { zones: Zones::of(&calendar.components), events: events.map(properties).collect() })
     }
+}
+
+/// Where the parser stopped, without what it thought of it: that speaks of its own grammar.
+fn broken(error: &str) -> String {
+    let line = error.split_once("at line ").map_or("", |(_, rest)| rest);
+    let line = line.split(|character: char| !character.is_ascii_digit()).next().filter(|line| !line.is_empty());
+    let place = line.map_or_else(String::new, |line| format!(" at line {line}"));
+    format!("it is broken or cut off{place}: one VCALENDAR is expected, in which each BEGIN has its END")
 }
 
 fn properties(component: &Component<'_>) -> Properties {
@@ -154,7 +162,7 @@ impl File {
         name: Option<&str>,
     ) -> Result<TimeZone, IcsError> {
         let Some(name) = name.filter(|_| !value.ends_with('Z')) else { return Ok(TimeZone::UTC) };
-        let value = format!("{value} in the zone {name}");
+        let value = format!("{value} in the zone {name}, which the file does not define");
         self.zones.find(name).ok_or(IcsError::Invalid { number, property, value })
     }
 }
@@ -285,18 +293,21 @@ fn occurrence(uid: &str, start: When) -> String {
     format!("evt_external_{}_{at}", slug(uid))
 }
 
+/// A UID as part of an id: its beginning for the reader's eye, and a hash, since many begin alike or have no letter of ASCII.
 fn slug(uid: &str) -> String {
-    uid.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '-' }).take(64).collect()
+    let seen = uid.chars().take(32).map(|character| if character.is_ascii_alphanumeric() { character } else { '-' });
+    let hash = Sha256::digest(uid).iter().take(6).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+    format!("{}-{hash:012x}", seen.collect::<String>())
 }
 
 fn more(properties: &Properties, series: Option<&String>) -> serde_json::Value {
     let mut more = json!({});
     let Some(fields) = more.as_object_mut() else { return more };
     if let Some((value, _)) = first(properties, "DESCRIPTION") {
-        fields.insert("description".to_owned(), json!(unescape(value)));
+        fields.insert("description".to_owned(), json!(value));
     }
     if let Some((value, _)) = first(properties, "LOCATION") {
-        fields.insert("location".to_owned(), json!({ "description": unescape(value) }));
+        fields.insert("location".to_owned(), json!({ "description": value }));
     }
     for (property, field) in [("STATUS", "status"), ("TRANSP", "transparency")] {
         if let Some((value, _)) = first(properties, property) {
@@ -308,8 +319,4 @@ fn more(properties: &Properties, series: Option<&String>) -> serde_json::Value {
         fields.insert("series_identifier".to_owned(), json!(series));
     }
     more
-}
-
-fn unescape(text: &str) -> String {
-    text.replace("\\n", "\n").replace("\\N", "\n").replace("\\,", ",").replace("\\;", ";").replace("\\\\", "\\")
 }

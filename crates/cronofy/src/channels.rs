@@ -18,7 +18,6 @@ pub struct Channel {
     #[serde(deserialize_with = "lenient::identifier")]
     pub channel_id: String,
     /// Where Cronofy sends notifications.
-    #[serde(deserialize_with = "lenient::identifier")]
     pub callback_url: String,
     /// What it sends notifications about.
     #[serde(default, deserialize_with = "lenient::or_default")]

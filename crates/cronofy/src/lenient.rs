@@ -67,14 +67,18 @@ where
     }))
 }
 
-/// An identifier: a string that is not empty. Identifiers are map keys to callers, so an empty one is no identifier.
+/// Bytes of an identifier. Those of Cronofy have some dozens, those that calendar services make some hundreds.
+pub(crate) const LONGEST_IDENTIFIER: usize = 1024;
+
+/// An identifier: a string that is neither empty nor long. Identifiers are map keys to callers, who keep them.
 pub(crate) fn identifier<'de, D>(deserializer: D) -> Result<String, D::Error>
 where
     D: Deserializer<'de>,
 {
     let text = String::deserialize(deserializer)?;
-    if text.is_empty() {
-        return Err(serde::de::Error::custom("empty identifier"));
+    match text.len() {
+        0 => Err(serde::de::Error::custom("empty identifier")),
+        1..=LONGEST_IDENTIFIER => Ok(text),
+        _ => Err(serde::de::Error::custom("identifier too long")),
     }
-    Ok(text)
 }

@@ -1,6 +1,7 @@
 //! Steps 3 and 4 of a reconcile: ask the engine for the one thing to do, do it, tell it what came of it, until it rests.
 //! Only this file performs the engine's steps.
 
+use std::collections::HashSet;
 use std::convert::identity;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,6 +58,8 @@ struct Pass {
     token: Option<SecretString>,
     head: Option<Head>,
     page: Option<PageUrl>,
+    /// The pages that this read was led to.
+    pages: HashSet<PageUrl>,
     purpose: Option<Purpose>,
     skipped: usize,
     /// The status does not speak of this spec and this output yet: there may be an output of another name.
@@ -102,8 +105,17 @@ impl<'a> Driver<'a> {
         let observed = Observed::new(record, status::mark(&before), remembered.memory.clone(), token.is_some());
         let settled = observed.record.output.as_ref().is_some_and(|output| self.place.is_of(output));
         let unsettled = before.observed_generation != self.object.metadata.generation || !settled;
-        let tidy = remembered.tidy;
-        let mut pass = Pass { observed, token, head: None, page: None, purpose: None, skipped: 0, unsettled, tidy };
+        let mut pass = Pass {
+            observed,
+            token,
+            head: None,
+            page: None,
+            pages: HashSet::new(),
+            purpose: None,
+            skipped: 0,
+            unsettled,
+            tidy: remembered.tidy,
+        };
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
             let outcome = match &step {
@@ -347,6 +359,7 @@ impl<'a> Driver<'a> {
         let lane = Self::lane(&pass.observed, Some(request.purpose));
         let answer = if request.page == 0 {
             pass.skipped = 0;
+            pass.pages.clear();
             pass.purpose = Some(request.purpose);
             let query = match translate::query(request, &self.desired.time_zone) {
                 Ok(query) => query,
@@ -362,6 +375,9 @@ impl<'a> Driver<'a> {
         match answer {
             Ok(Answer { value, date }) => {
                 let more = value.next.is_some();
+                if value.next.as_ref().is_some_and(|next| !pass.pages.insert(next.clone())) {
+                    return Outcome::Failed(failure::circular_pages());
+                }
                 pass.page = value.next;
                 pass.skipped += value.skipped;
                 let managed = translate::managed(&value.events);

@@ -40,7 +40,7 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The object as stored does not decode.
-    #[error("the subscription does not decode: {0}")]
+    #[error("the object does not decode: {0}")]
     Undecodable(String),
     /// The Kubernetes API.
     #[error(transparent)]

@@ -7,6 +7,8 @@ use calendar_sync::{
 };
 use cronofy::{Attendee, EventsQuery, Filters, Organizer, TzIdError, UserInfo};
 
+use crate::api::{AccountStatus, ProfileStatus};
+
 /// The query of a read's first page.
 ///
 /// # Errors
@@ -81,16 +83,21 @@ fn attendee(Attendee { email, display_name, status }: Attendee) -> Person {
     Person { email, name: display_name, status: status.map(|status| status.as_str().to_owned()) }
 }
 
-/// The account without names and addresses.
+/// The account without names and addresses, and without what is too much for a status: one that the API server refuses
+/// could say nothing at all.
 pub fn account(info: UserInfo) -> Account {
+    let short = |text: Option<String>, longest| text.filter(|text| text.len() <= longest);
     let profile = |profile: cronofy::Profile| Profile {
         id: profile.profile_id,
-        provider: profile.provider_name,
+        provider: short(profile.provider_name, ProfileStatus::LONGEST_PROVIDER),
         connected: profile.profile_connected,
         initial_sync_required: profile.profile_initial_sync_required,
-        relink_url: profile.profile_relink_url,
+        relink_url: short(profile.profile_relink_url, ProfileStatus::LONGEST_RELINK_URL),
     };
-    Account { id: Some(info.sub), profiles: info.profiles.into_iter().map(profile).collect() }
+    Account {
+        id: Some(info.sub),
+        profiles: info.profiles.into_iter().take(AccountStatus::MOST_PROFILES).map(profile).collect(),
+    }
 }
 
 /// A channel of the listing, with the filter's defaults filled in.
@@ -110,4 +117,26 @@ pub fn channel(channel: cronofy::Channel) -> RemoteChannel {
 pub fn filters(filter: &ChannelFilter) -> Filters {
     let ChannelFilter { calendar_ids, only_managed } = filter;
     Filters { calendar_ids: calendar_ids.clone(), only_managed: only_managed.then_some(true) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_account_fits_into_the_status_however_much_cronofy_tells() {
+        let profile = |number: usize| {
+            json!({
+                "profile_id": format!("pro_{number}"), "provider_name": "p".repeat(1_025), "profile_connected": false,
+                "profile_relink_url": format!("https://example.org/{}", "x".repeat(8_192)),
+            })
+        };
+        let profiles: Vec<_> = (0..1_001).map(profile).collect();
+        let info = serde_json::from_value(json!({ "sub": "acc_1", "cronofy.data": { "profiles": profiles } })).unwrap();
+        let Account { id, profiles } = account(info);
+        assert_eq!((id.as_deref(), profiles.len()), (Some("acc_1"), 1_000));
+        assert!(profiles.iter().all(|profile| profile.provider.is_none() && profile.relink_url.is_none()));
+    }
 }

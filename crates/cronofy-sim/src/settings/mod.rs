@@ -124,6 +124,8 @@ pub struct Settings {
     pub next_page_null: bool,
     /// Whether every next page is on another host.
     pub foreign_next_page: bool,
+    /// Whether the second page is followed by itself, for ever.
+    pub circular_next_page: bool,
     /// In which form times stand.
     pub event_times: EventTimes,
     /// Whether `created` and `updated` lie in the year 0.
@@ -208,6 +210,7 @@ impl Default for Settings {
             repeat_across_pages: false,
             next_page_null: false,
             foreign_next_page: false,
+            circular_next_page: false,
             event_times: EventTimes::AsAsked,
             year_zero: false,
             optional_fields: true,

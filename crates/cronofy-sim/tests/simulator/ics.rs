@@ -123,6 +123,23 @@ async fn all_day_series_floating_times_and_single_events_are_read() {
 }
 
 #[tokio::test]
+async fn a_text_is_freed_of_its_escapes_once() {
+    let text = series(&format!("DTSTART:20261205T090000Z\nDESCRIPTION:{}", r"C:\\new\\N\; \\\, \n\x\"));
+    let world = World::start().await;
+    world.sim.import_ics(&world.account, &text).unwrap();
+    assert_eq!(world.read(&[]).await.json()["events"][0]["description"], "C:\\new\\N; \\, \n\\x\\");
+}
+
+#[tokio::test]
+async fn events_whose_uids_are_much_alike_stay_apart() {
+    let outlook = "040000008200E00074C5B7101A82E00800000000D0C1B2A3E4F5DA01000000000000000010000000";
+    let uids = ["a@example.org", "a-example.org", "\u{65e5}\u{672c}", "\u{4e2d}\u{56fd}"].map(str::to_owned);
+    let uids = uids.into_iter().chain([format!("{outlook}AAAA"), format!("{outlook}BBBB")]);
+    let event = |uid| format!("BEGIN:VEVENT\nUID:{uid}\nDTSTART:20261205T090000Z\nSUMMARY:x\nEND:VEVENT");
+    assert_eq!(starts(&calendar(&uids.map(event).collect::<Vec<_>>().join("\n"))).await.len(), 6);
+}
+
+#[tokio::test]
 async fn the_same_file_read_again_changes_no_id() {
     let world = World::start().await;
     let file = series("DTSTART:20261205T090000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=5");
@@ -200,6 +217,8 @@ async fn what_is_wrong_with_a_file_is_said() {
     for (text, said) in [
         ("hello".to_owned(), "not an iCalendar file"),
         (String::new(), "not an iCalendar file"),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:a\n".to_owned(), "it is broken or cut off at line 2"),
+        (calendar("") + &calendar(""), "at line 6: one VCALENDAR is expected"),
         (series("DTEND:20261205T090000Z"), "VEVENT 1 has no DTSTART"),
         (series("DTSTART:tomorrow"), "VEVENT 1: DTSTART \"tomorrow\" is not understood"),
         (series("DTSTART;TZID=Mars/Base:20261205T090000"), "Mars/Base"),

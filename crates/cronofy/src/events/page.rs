@@ -162,6 +162,7 @@ mod tests {
             r#"{"calendar_id":"c","start":"2026-12-03","end":"2026-12-05"}"#,
             r#"{"calendar_id":"c","event_uid":"","start":"2026-12-03","end":"2026-12-05"}"#,
             r#"{"calendar_id":"c","event_uid":7,"start":"2026-12-03","end":"2026-12-05"}"#,
+            &format!(r#"{{"calendar_id":"c","event_uid":"{}","deleted":true}}"#, "x".repeat(1025)),
             r#"{"calendar_id":"c","event_uid":"e","start":"2026-12-03"}"#,
             r#"{"calendar_id":"c","event_uid":"e","start":"2026-12-03","end":"soon"}"#,
             r#"{"calendar_id":"c","event_uid":"\ud83d","start":"2026-12-03","end":"2026-12-05"}"#,
