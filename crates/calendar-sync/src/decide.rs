@@ -81,7 +81,7 @@ fn work(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
     if let Some(reading) = &observed.reading {
         return Work::Step(if reading.is_complete() {
             let absence = guard::judge(desired, observed, reading, now);
-            Step::Commit(Box::new(reading.snapshot(desired, &observed.stored, absence.deletes, now)))
+            Step::Commit(Box::new(reading.snapshot(desired, &observed.stored, &absence, now)))
         } else {
             Step::ReadEvents(EventsRequest { page: reading.next_page, ..reading.request.clone() })
         });
@@ -174,6 +174,11 @@ fn account_check_due(desired: &Desired, observed: &Observed, now: Timestamp) -> 
         || (open(NotificationType::Change) && !account.connected())
         || (!account.complete() && schedule::account_check(desired, observed, now) <= now)
         || guard::account_unsure(observed, now)
+        || observed.stored.snapshot().is_some_and(|snapshot| {
+            // Not every broken profile is announced. What such a read lacks means something only if all are connected.
+            full_sync_due(desired, observed, snapshot, now)
+                || schedule::horizon_sweep(desired, observed, snapshot) <= now
+        })
 }
 
 fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
@@ -236,7 +241,7 @@ fn full_sync_due(desired: &Desired, observed: &Observed, snapshot: &Snapshot, no
         || observed.asked(desired)
         || (observed.mark_open() && observed.mark.has(NotificationType::ProfileInitialSyncCompleted))
         || schedule::full_sync(desired, snapshot, now) <= now
-        || schedule::confirmation(observed).is_some_and(|due| due <= now)
+        || schedule::confirmation(observed, now).is_some_and(|due| due <= now)
 }
 
 fn earliest(desired: &Desired, observed: &Observed, snapshot: &Snapshot, now: Timestamp) -> Option<(Why, Timestamp)> {

@@ -16,33 +16,41 @@ const FEW: usize = 20;
 pub(crate) struct Absence {
     /// It is gone.
     pub deletes: bool,
+    /// Every event there is was shown, as far as the account tells.
+    pub told: bool,
     /// It may be gone: a second look decides.
     pub held: Option<Held>,
 }
 
 /// Judges a complete read.
 pub(crate) fn judge(desired: &Desired, observed: &Observed, reading: &Reading, now: Timestamp) -> Absence {
+    let told = schedule::absence_tells(observed.record.account.as_ref());
     if !reading.is_full() {
-        return Absence { deletes: false, held: observed.record.held.clone() };
+        return Absence { deletes: false, told, held: observed.record.held.clone() };
     }
-    if !schedule::absence_tells(observed.record.account.as_ref()) {
-        return Absence { deletes: false, held: None };
+    if !told {
+        return Absence { deletes: false, told, held: None };
     }
     let (missing, of) = reading.missing(desired, &observed.stored);
     if of <= FEW || missing * 2 <= of {
-        return Absence { deletes: true, held: None };
+        return Absence { deletes: true, told, held: None };
     }
     match &observed.record.held {
-        Some(held) if after(held.time, CONFIRM_AFTER) <= now && !account_unsure(observed, now) => {
-            Absence { deletes: true, held: None }
+        Some(held) if is_over(held, now) && !account_unsure(observed, now) => {
+            Absence { deletes: true, told, held: None }
         }
-        Some(held) => Absence { deletes: false, held: Some(Held { missing, of, time: held.time }) },
-        None => Absence { deletes: false, held: Some(Held { missing, of, time: now }) },
+        Some(held) => Absence { deletes: false, told, held: Some(Held { missing, of, time: held.time }) },
+        None => Absence { deletes: false, told, held: Some(Held { missing, of, time: now }) },
     }
 }
 
 /// Whether the account is to be looked at before the second look at the events.
 pub(crate) fn account_unsure(observed: &Observed, now: Timestamp) -> bool {
     let Some(held) = &observed.record.held else { return false };
-    after(held.time, CONFIRM_AFTER) <= now && observed.memory.last_account_check.is_none_or(|last| last < held.time)
+    is_over(held, now) && observed.memory.last_account_check.is_none_or(|last| last < held.time)
+}
+
+/// Whether the second look may be taken.
+fn is_over(held: &Held, now: Timestamp) -> bool {
+    after(schedule::sound(held.time, now), CONFIRM_AFTER) <= now
 }

@@ -30,7 +30,7 @@ fn keep(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> 
 
     let Some(generation) = present.next.filter(|next| *next > present.generation) else {
         let as_wanted = present.id.is_some() && present.configuration.as_ref() == Some(&configuration);
-        if !as_wanted || schedule::replacement(desired, present).is_some_and(|due| due <= now) {
+        if !as_wanted || schedule::replacement(desired, present, now).is_some_and(|due| due <= now) {
             // The intent is written down first, so that a crash after the create leaves a channel that we know to look for.
             return Some(record(observed, |record| record.channel.next = Some(present.generation.saturating_add(1))));
         }

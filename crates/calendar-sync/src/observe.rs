@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::after;
-use crate::reading::{MOST_PAGES, Reading};
+use crate::reading::{self, MOST_PAGES, Reading};
 use crate::{
-    Account, ChannelRecord, Desired, Failure, Failures, Mark, Memory, Mode, NotificationType, Observed, Outcome,
-    Output, Purpose, Reason, Record, RemoteChannel, RemoteEvent, Retry, Step, Stored, channel, failure, guard,
+    Account, ChannelRecord, Desired, EventsRequest, Failure, Failures, Mark, Memory, Mode, NotificationType, Observed,
+    Outcome, Output, Purpose, Reason, Record, RemoteChannel, RemoteEvent, Retry, Step, Stored, channel, failure, guard,
     schedule,
 };
 
@@ -213,7 +213,7 @@ impl Observed {
         let present = &mut self.record.channel;
         let listed = channels.iter().any(|channel| Some(&channel.id) == present.id.as_ref());
         // A listing may lag behind a create.
-        let settled = present.created.is_none_or(|created| after(created, LISTING_LAG) <= now);
+        let settled = present.created.is_none_or(|created| after(schedule::sound(created, now), LISTING_LAG) <= now);
         if present.id.is_some() && !listed && settled {
             // Cronofy has closed it, and tells nobody.
             present.id = None;
@@ -284,6 +284,12 @@ impl Observed {
         let Step::ReadEvents(request) = step else { return };
         let Page { events, managed, more, server_time } = page;
         self.memory.clock_difference = difference(server_time, now);
+        if request.page == 0 && self.restarts < MOST_RESTARTS && self.asks_for_other_dates(desired, request, now) {
+            // Asked by a clock that was wrong: what lies beyond would be dropped, or taken for read.
+            self.restarts = self.restarts.saturating_add(1);
+            self.reading = None;
+            return;
+        }
         let mut reading = match self.reading.take() {
             Some(reading) if request.page > 0 => reading,
             Some(_) | None => {
@@ -299,6 +305,12 @@ impl Observed {
         } else {
             self.reading = Some(reading);
         }
+    }
+
+    /// Whether the request is for other dates than it would be by what is known of Cronofy's clock now.
+    fn asks_for_other_dates(&self, desired: &Desired, request: &EventsRequest, now: Timestamp) -> bool {
+        let swept_through = self.stored.snapshot().map(|snapshot| snapshot.swept_through);
+        request.range != reading::range(desired, request.purpose, swept_through, self.time_at_cronofy(now))
     }
 
     /// Whether a read in a regular course brings nothing that would be worth a write. The cursor follows once an hour.
@@ -320,7 +332,7 @@ impl Observed {
         };
         let channel = &self.record.channel;
         // What changed before the channel was made is announced by nobody.
-        let established = channel.created.is_some_and(|created| created < reading.begins_at());
+        let established = channel.created.is_some_and(|created| schedule::sound(created, now) < reading.begins_at());
         unasked
             && desired.mode == Mode::Push
             && established
@@ -333,6 +345,9 @@ impl Observed {
 
     fn read_ended(&mut self, reading: &Reading, now: Timestamp) {
         self.memory.last_read = Some(now);
+        if reading.shows_changes() {
+            self.memory.last_look = Some(now);
+        }
         if !self.only_channel_failed() {
             self.record.failures = None;
             self.memory.blocked_on = None;

@@ -239,6 +239,8 @@ pub struct Memory {
     pub blocked_on: Option<String>,
     /// When the last read of events ended.
     pub last_read: Option<Timestamp>,
+    /// When the last read ended that showed all changes.
+    pub last_look: Option<Timestamp>,
     /// When the account was checked last.
     pub last_account_check: Option<Timestamp>,
     /// The newest channel, by its generation, that a notification came through.

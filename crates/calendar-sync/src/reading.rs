@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::guard::Absence;
 use crate::{DateRange, Desired, Event, EventsRequest, Purpose, RemoteEvent, Snapshot, Stored};
 
 /// How far the new cursor stays behind the server's clock: what Cronofy shows late is found by the next read.
@@ -158,13 +159,13 @@ impl Reading {
 
     /// What the copy becomes by this read on top of `stored`.
     ///
-    /// With `absence_deletes`, a full read drops what it does not show; without (a profile is not connected, or still being
+    /// If absence deletes, a full read drops what it does not show; if not (a profile is not connected, or still being
     /// read for the first time, or too much is missing at once), what is within the window stays, and so does the cursor:
     /// only a delta shows deletions then.
-    pub fn snapshot(&self, desired: &Desired, stored: &Stored, absence_deletes: bool, now: Timestamp) -> Snapshot {
+    pub fn snapshot(&self, desired: &Desired, stored: &Stored, absence: &Absence, now: Timestamp) -> Snapshot {
         let before = stored.snapshot();
         let range = self.covered(desired, before);
-        let keep_absent = !self.is_full() || !absence_deletes;
+        let keep_absent = !self.is_full() || !absence.deletes;
         let mut events: BTreeMap<String, Event> = match before {
             Some(before) if keep_absent => before
                 .events
@@ -185,7 +186,8 @@ impl Reading {
                 // What was stored as less stays less until everything is read.
                 visibility: before.visibility.min(visibility),
                 last_full_sync: before.last_full_sync,
-                complete: before.complete,
+                // What a profile had to show that was not connected is behind the cursor and behind the edge now.
+                complete: before.complete && absence.told,
                 swept_through: range.to,
                 events,
             },
@@ -198,7 +200,7 @@ impl Reading {
                 fingerprint,
                 visibility,
                 last_full_sync: now,
-                complete: absence_deletes,
+                complete: absence.deletes,
                 swept_through: range.to,
                 events,
             },

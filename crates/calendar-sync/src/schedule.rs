@@ -26,12 +26,12 @@ pub fn work(desired: &Desired, observed: &Observed, snapshot: &Snapshot, now: Ti
     let dues = [
         Some((Why::FullSync, full_sync(desired, snapshot, now))),
         Some((Why::HorizonSweep, horizon_sweep(desired, observed, snapshot))),
-        confirmation(observed).map(|due| (Why::Confirmation, due)),
+        confirmation(observed, now).map(|due| (Why::Confirmation, due)),
         incomplete.then(|| (Why::AccountCheck, account_check(desired, observed, now))),
         push.then(|| (Why::ChannelCheck, channel_check(desired, channel, now))),
-        replacement(desired, channel).filter(|_| push).map(|due| (Why::ChannelRenewal, due)),
+        replacement(desired, channel, now).filter(|_| push).map(|due| (Why::ChannelRenewal, due)),
         poll(desired, observed, snapshot, now),
-        unhealthy_from(desired, channel).filter(|from| *from > now).map(|from| (Why::Verification, from)),
+        unhealthy_from(desired, channel, now).filter(|from| *from > now).map(|from| (Why::Verification, from)),
     ];
     dues.into_iter().flatten().collect()
 }
@@ -68,41 +68,44 @@ pub fn renewal(desired: &Desired, channel: &ChannelRecord) -> Option<Timestamp> 
 }
 
 /// When the channel is to be replaced, by its age or since it keeps silent; `None` while that is under way.
-pub fn replacement(desired: &Desired, channel: &ChannelRecord) -> Option<Timestamp> {
-    let silent = channel.suspect.map(|since| after(since, SUSPICION));
+pub fn replacement(desired: &Desired, channel: &ChannelRecord, now: Timestamp) -> Option<Timestamp> {
+    let silent = channel.suspect.map(|since| after(sound(since, now), SUSPICION));
     let dues = renewal(desired, channel).into_iter().chain(silent);
     dues.min().filter(|_| channel.next.is_none())
 }
 
 /// When the missing events are to be looked for a second time.
-pub fn confirmation(observed: &Observed) -> Option<Timestamp> {
-    observed.record.held.as_ref().map(|held| after(held.time, CONFIRM_AFTER))
+pub fn confirmation(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+    observed.record.held.as_ref().map(|held| after(sound(held.time, now), CONFIRM_AFTER))
 }
 
 /// When the account is to be looked at again, while a profile needs its owner or is read for the first time.
 pub fn account_check(desired: &Desired, observed: &Observed, now: Timestamp) -> Timestamp {
-    observed.memory.last_account_check.map_or(now, |last| after(last, desired.intervals.poll))
+    observed.memory.last_account_check.map_or(now, |last| after(sound(last, now), desired.intervals.poll))
 }
 
 /// When to read what nobody announces: in poll mode, and while push is not known to work.
 pub fn poll(desired: &Desired, observed: &Observed, snapshot: &Snapshot, now: Timestamp) -> Option<(Why, Timestamp)> {
     let (why, interval) = match desired.mode {
         Mode::Poll => (Why::Poll, desired.intervals.poll),
-        Mode::Push if is_unhealthy(desired, observed, now) => (Why::FallbackPoll, desired.intervals.fallback_poll),
+        // What is not found out about the channel may be that it is gone.
+        Mode::Push if is_unhealthy(desired, observed, now) || observed.only_channel_failed() => {
+            (Why::FallbackPoll, desired.intervals.fallback_poll)
+        }
         Mode::Push => return None,
     };
-    let last = observed.memory.last_read.unwrap_or(snapshot.cursor);
+    let last = observed.memory.last_look.unwrap_or(snapshot.cursor);
     Some((why, if is_from_another_clock(last, now) { now } else { after(last, interval) }))
 }
 
 /// Whether push is not known to work: changes have to be looked for.
 #[must_use]
 pub fn is_unhealthy(desired: &Desired, observed: &Observed, now: Timestamp) -> bool {
-    desired.mode == Mode::Push && unhealthy_from(desired, &observed.record.channel).is_some_and(|from| from <= now)
+    desired.mode == Mode::Push && unhealthy_from(desired, &observed.record.channel, now).is_some_and(|from| from <= now)
 }
 
 /// From when on push is not trusted; `None` while nothing speaks against it.
-fn unhealthy_from(desired: &Desired, channel: &ChannelRecord) -> Option<Timestamp> {
+fn unhealthy_from(desired: &Desired, channel: &ChannelRecord, now: Timestamp) -> Option<Timestamp> {
     if desired.mode != Mode::Push {
         return None;
     }
@@ -110,7 +113,7 @@ fn unhealthy_from(desired: &Desired, channel: &ChannelRecord) -> Option<Timestam
         return Some(Timestamp::MIN);
     }
     let unverified = channel.created.filter(|_| channel.verified.is_none());
-    [unverified, channel.suspect].into_iter().flatten().map(|since| after(since, VERIFICATION_LIMIT)).min()
+    [unverified, channel.suspect].into_iter().flatten().map(|since| after(sound(since, now), VERIFICATION_LIMIT)).min()
 }
 
 /// Whether an event that a complete read does not show is gone, as far as the account tells.
@@ -124,6 +127,11 @@ fn early(desired: &Desired, what: &str, last: Timestamp, interval: Duration, now
         return now;
     }
     after(last, interval.saturating_sub(failure::spread(&(&desired.uid, what), interval / 10)))
+}
+
+/// A time that was noted, or long ago if a clock noted it that was wrong: what waits for it must not wait for ever.
+pub fn sound(time: Timestamp, now: Timestamp) -> Timestamp {
+    if is_from_another_clock(time, now) { Timestamp::MIN } else { time }
 }
 
 pub fn is_from_another_clock(time: Timestamp, now: Timestamp) -> bool {

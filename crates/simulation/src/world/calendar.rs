@@ -68,13 +68,15 @@ pub struct Calendars {
     pub style: Style,
     entries: BTreeMap<Key, Entry>,
     by_change: BTreeSet<(Timestamp, Key)>,
+    /// Uids of events that vanished without a trace.
+    vanished: BTreeSet<String>,
 }
 
 impl Calendars {
     /// Calendars without events.
     #[must_use]
     pub fn new(style: Style) -> Self {
-        Self { style, entries: BTreeMap::new(), by_change: BTreeSet::new() }
+        Self { style, entries: BTreeMap::new(), by_change: BTreeSet::new(), vanished: BTreeSet::new() }
     }
 
     /// The present event of that number, wherever it stands.
@@ -138,7 +140,16 @@ impl Calendars {
     /// Lets an event vanish without a trace, if there is one.
     pub fn vanish(&mut self, number: usize) -> bool {
         let key = self.find(number).map(|entry| (entry.event.id.clone(), entry.event.calendar_id.clone()));
-        key.is_some_and(|key| self.remove(&key).is_some())
+        let Some(key) = key else { return false };
+        self.remove(&key);
+        self.vanished.insert(key.0);
+        true
+    }
+
+    /// Whether a change of this uid left no trace that a delta could show.
+    #[must_use]
+    pub fn is_untold(&self, uid: &str) -> bool {
+        self.vanished.contains(uid)
     }
 
     /// Forgets tombstones from before this time, and what ended before it: no read shows either.
@@ -249,6 +260,12 @@ impl Span {
     #[must_use]
     pub fn new((from, to): (Date, Date), zone: &TimeZone) -> Self {
         Self { from: zone.start_of(from), to: zone.start_of(to) }
+    }
+
+    /// The same, but not before this time.
+    #[must_use]
+    pub fn from_later(self, time: Timestamp) -> Self {
+        Self { from: self.from.max(time), ..self }
     }
 
     /// Whether an event with these times starts before its end, and ends on or after its begin.

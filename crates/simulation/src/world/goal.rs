@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calendar_sync::{Desired, Event, EventsRequest, Mode, Snapshot, Step, Stop, Visibility, Why};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::World;
 use super::calendar::{Entry, Span, wanted};
 use super::cronofy::FRAGILE;
 use super::driver::Read;
+use super::{World, later};
 
 /// Fails with the text unless it holds.
 fn must(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
@@ -22,7 +22,9 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
         return None;
     }
     let zone = &desired.time_zone;
-    let asked = Span::new((read.request.range.from, read.request.range.to), zone);
+    // A sweep shows what is new at the far edge; all before that is still there.
+    let near = desired.window.near_edge(world.cronofy.clock(world.now), zone);
+    let asked = Span::new((read.request.range.from.min(near), read.request.range.to), zone);
     let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in calendars.entries() {
         entries.entry(&entry.event.id).or_default().push(entry);
@@ -30,7 +32,8 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
     for (id, entries) in entries {
         let changed = entries.iter().map(|entry| entry.modified).max()?;
         let fragile = entries.iter().any(|entry| entry.event.calendar_id == FRAGILE);
-        if changed.as_second() >= snapshot.cursor.as_second() || (fragile && world.audit.profile_broke) {
+        let untold = calendars.is_untold(id) || changed.as_second() >= snapshot.cursor.as_second();
+        if untold || (fragile && world.audit.profile_broke) {
             continue;
         }
         let exists = entries.iter().any(|entry| !entry.deleted);
@@ -40,22 +43,29 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
         });
         let expected = present.map(|entry| visible(&entry.event, desired.visibility));
         let stored = snapshot.events.get(id);
+        let edge = later(zone.start_of(near), SignedDuration::from_hours(24));
+        let leaving = stored.is_none() && present.is_some_and(|entry| entry.event.end.instant(zone) < edge);
         let since = read.request.modified_since;
         let unseen = stored.is_none() && present.is_some_and(|entry| entered_unseen(desired, snapshot, entry, since));
         // What a read lacks is kept while a profile is not complete, and until a second one agrees.
         let kept = !snapshot.complete && present.is_none() && exists;
-        if stored != expected.as_ref() && !unseen && !kept {
+        if stored != expected.as_ref() && !unseen && !kept && !leaving {
             return Some(format!("the cursor passes a change of {id}: {stored:?} for {expected:?}"));
         }
     }
     None
 }
 
-/// Whether the event came into the window as time passed, which no delta shows: sweeps are to find it. `since` is from when on
-/// the last read showed changes.
+/// Whether the event is at an edge that Cronofy may count in another zone, or came into the window as time passed, which no
+/// delta shows: sweeps are to find it. `since` is from when on the last read showed changes.
 fn entered_unseen(desired: &Desired, snapshot: &Snapshot, entry: &Entry, since: Option<Timestamp>) -> bool {
     let zone = &desired.time_zone;
-    entry.event.start.instant(zone) >= zone.start_of(snapshot.swept_through)
+    // Sweeps read the last two days once more.
+    let unsure = zone.start_of(snapshot.swept_through.saturating_add((-2).days()));
+    if entry.event.start.instant(zone) >= unsure && since.is_none() {
+        return true;
+    }
+    entry.event.start.instant(zone) >= unsure
         && since.is_none_or(|since| entry.modified.as_second() < since.as_second())
 }
 

@@ -220,7 +220,7 @@ impl World {
         let marked = !self.gone && self.status.mark(notification, &self.wanted.uid, self.now);
         if marked {
             self.audit.marked = self.audit.tick();
-            let generation = channel::generation_of(&notification.channel.callback_url, &self.wanted.uid, 1_000);
+            let generation = self.generation_of(&notification.channel);
             self.audit.heard.extend(generation);
             self.audit.erasure_demanded |= notification.kind == NotificationType::GdprRequested;
             self.happened();
@@ -238,9 +238,12 @@ impl World {
     /// The live channels of the subscription.
     #[must_use]
     pub fn own_channels(&self) -> Vec<RemoteChannel> {
-        let ours =
-            |channel: &&RemoteChannel| channel::generation_of(&channel.callback_url, &self.wanted.uid, 1_000).is_some();
+        let ours = |channel: &&RemoteChannel| self.generation_of(channel).is_some();
         self.cronofy.channels.iter().filter(ours).cloned().collect()
+    }
+
+    fn generation_of(&self, channel: &RemoteChannel) -> Option<i64> {
+        channel::generation_of(&channel.callback_url, &self.wanted.uid, self.newest())
     }
 
     /// Lets the first driver work and time pass until nothing but regular work, or a person, is waited for.

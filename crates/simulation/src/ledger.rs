@@ -1,0 +1,362 @@
+//! What of the remote calendar is not in the copy yet, since when and why, and how long it may stay so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use calendar_sync::{Desired, Event, Mode, Snapshot, Visibility};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use crate::world::calendar::{Calendars, Entry, Span, wanted};
+use crate::world::later;
+
+/// Steps of a pass take time, and passes follow each other.
+const WORK: SignedDuration = SignedDuration::from_mins(3);
+
+/// Why a change is not in the copy at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// Nothing is lost: a notification arrived.
+    Announced,
+    /// The notification is lost.
+    Lost,
+    /// Cronofy closed the channel.
+    Closed,
+    /// Push is known not to work.
+    Fallback,
+    /// The change was shown only after its notification.
+    ShownLate,
+    /// The application made the change itself.
+    OwnWrite,
+    /// Nobody announces anything in poll mode.
+    Polled,
+    /// An event came into the window.
+    Entered,
+    /// An event has left the window.
+    Left,
+    /// An event vanished without a trace, or was passed over while pages shifted.
+    Untold,
+    /// A person changed the spec.
+    Edited,
+    /// Somebody spoiled the output.
+    Spoiled,
+    /// Cronofy, the operator or the profile was away, or a person had to act: counted from when that was over.
+    Away,
+}
+
+impl Loss {
+    /// All of them.
+    pub const ALL: [Loss; 13] = [
+        Loss::Announced,
+        Loss::Lost,
+        Loss::Closed,
+        Loss::Fallback,
+        Loss::ShownLate,
+        Loss::OwnWrite,
+        Loss::Polled,
+        Loss::Entered,
+        Loss::Left,
+        Loss::Untold,
+        Loss::Edited,
+        Loss::Spoiled,
+        Loss::Away,
+    ];
+
+    /// What happened, for the table.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Loss::Announced => "nothing: the notification arrived",
+            Loss::Lost => "a notification was lost, or the channel silent",
+            Loss::Closed => "Cronofy closed the channel in silence",
+            Loss::Fallback => "push was known not to work",
+            Loss::ShownLate => "shown only after its notification",
+            Loss::OwnWrite => "changed by the application itself",
+            Loss::Polled => "mode Poll",
+            Loss::Entered => "came into the window",
+            Loss::Left => "left the window",
+            Loss::Untold => "vanished without a trace, or passed over by shifting pages",
+            Loss::Edited => "the spec was changed",
+            Loss::Spoiled => "the output was spoiled",
+            Loss::Away => "after Cronofy, operator, profile or person was away",
+        }
+    }
+
+    /// The field that bounds it, for the table.
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Loss::Announced | Loss::Edited | Loss::Spoiled => "a few reads",
+            Loss::Lost | Loss::Closed | Loss::ShownLate | Loss::OwnWrite => "channelCheck",
+            Loss::Fallback => "2 min and fallbackPoll",
+            Loss::Polled => "poll",
+            Loss::Entered | Loss::Left => "horizonSweep and a day",
+            Loss::Untold => "fullSync",
+            Loss::Away => "an hour and a tenth",
+        }
+    }
+
+    /// How long it may last.
+    #[must_use]
+    pub fn bound(self, desired: &Desired) -> SignedDuration {
+        let intervals = desired.intervals;
+        let span = |span: Duration| SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+        let found = match desired.mode {
+            Mode::Push => span(intervals.channel_check),
+            Mode::Poll => span(intervals.poll),
+        };
+        let bound = match self {
+            Loss::Announced | Loss::Edited | Loss::Spoiled => SignedDuration::ZERO,
+            Loss::Lost | Loss::Closed | Loss::ShownLate | Loss::OwnWrite => found,
+            Loss::Fallback => span(intervals.fallback_poll) + SignedDuration::from_mins(2),
+            Loss::Polled => span(intervals.poll),
+            Loss::Entered | Loss::Left => sweep(desired),
+            // Many at once are looked for a second time.
+            Loss::Untold => span(intervals.full_sync) + SignedDuration::from_mins(11),
+            Loss::Away => SignedDuration::from_mins(66),
+        };
+        bound + WORK
+    }
+}
+
+/// From one sweep to the end of the next.
+fn sweep(desired: &Desired) -> SignedDuration {
+    let day = SignedDuration::from_hours(24);
+    let interval = SignedDuration::try_from(desired.intervals.horizon_sweep).unwrap_or(SignedDuration::MAX);
+    let whole = SignedDuration::from_hours((interval.as_hours() / 24 * 24).max(24));
+    whole + interval.min(day) + SignedDuration::from_mins(3)
+}
+
+/// One event that is not in the copy as it should be.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub loss: Loss,
+    /// Until when it must be.
+    pub deadline: Timestamp,
+}
+
+/// How far the copy is from the calendar.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pending: BTreeMap<String, Pending>,
+    /// The last moment at which nothing could be done.
+    pub excused: Option<Timestamp>,
+    /// Until when a profile was not complete, so that absence told nothing.
+    pub unsure: Option<Timestamp>,
+    /// When our clock jumped last.
+    pub jumped: Option<Timestamp>,
+    /// The longest of each kind, and its bound.
+    pub slowest: BTreeMap<Loss, Repair>,
+}
+
+/// A change that reached the copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Repair {
+    /// How many there were.
+    pub count: u64,
+    /// How long the slowest took, for its bound.
+    pub took: SignedDuration,
+    /// Its bound.
+    pub bound: SignedDuration,
+}
+
+impl Repair {
+    /// Takes another one in.
+    pub fn join(&mut self, other: Repair) {
+        let share = |repair: &Repair| repair.took.as_secs_f64() / repair.bound.as_secs_f64().max(1.0);
+        let count = self.count + other.count;
+        if share(&other) > share(self) {
+            *self = other;
+        }
+        self.count = count;
+    }
+}
+
+/// What the copy is compared with, at one moment.
+pub struct Goal<'a> {
+    /// The spec.
+    pub desired: &'a Desired,
+    /// The remote calendars.
+    pub calendars: &'a Calendars,
+    /// Calendars of which nothing can be known.
+    pub unknown: &'a BTreeSet<String>,
+    /// Cronofy's clock.
+    pub time: Timestamp,
+}
+
+impl Goal<'_> {
+    /// What must be there, and what may be.
+    fn ranges(&self) -> (Span, Span) {
+        let zone = &self.desired.time_zone;
+        let (local, utc) = (zone.date(self.time), calendar_sync::TimeZone::utc().date(self.time));
+        let (past, future) = self.desired.window.days();
+        let near = local.saturating_add((-past).days()).max(utc.saturating_add((-calendar_sync::PAST_DAYS).days()));
+        let far = local.min(utc).saturating_add(future.days());
+        let farthest = local.max(utc).saturating_add((calendar_sync::FUTURE_DAYS + 1).days());
+        // In which zone Cronofy counts its own edge is not known.
+        let must = Span::new((near, far), zone).from_later(calendar_sync::TimeZone::utc().start_of(near));
+        (must, Span::new((near, farthest), zone))
+    }
+
+    /// The events that are not in the copy as they should be.
+    fn differences(&self, copy: Option<&Snapshot>, uids: &BTreeSet<String>) -> Vec<String> {
+        let ranges = self.ranges();
+        uids.iter().filter(|uid| self.differs(copy, uid, ranges)).cloned().collect()
+    }
+
+    fn differs(&self, copy: Option<&Snapshot>, uid: &str, (must, may): (Span, Span)) -> bool {
+        let zone = &self.desired.time_zone;
+        let stored = copy.and_then(|copy| copy.events.get(uid));
+        let entry = self.entry(uid);
+        let calendar = entry.map(|entry| &entry.event).or(stored).map(|event| &event.calendar_id);
+        if calendar.is_some_and(|calendar| self.unknown.contains(calendar)) {
+            return false;
+        }
+        let Some(entry) = entry else { return stored.is_some() };
+        let times = (entry.event.start, entry.event.end);
+        match stored {
+            None => must.holds(times, zone),
+            Some(stored) => !may.holds(times, zone) || !is_copy(stored, &entry.event, self.desired.visibility),
+        }
+    }
+
+    fn entry(&self, uid: &str) -> Option<&Entry> {
+        self.calendars.of(uid).find(|entry| !entry.deleted && wanted(entry, &self.desired.filter))
+    }
+
+    /// When a sweep has read the event, at the latest.
+    fn swept(&self, uid: &str) -> Option<Timestamp> {
+        let (zone, utc) = (&self.desired.time_zone, calendar_sync::TimeZone::utc());
+        let start = self.entry(uid)?.event.start.instant(zone);
+        let enters = |zone: &calendar_sync::TimeZone| {
+            zone.start_of(zone.date(start).saturating_add((1 - calendar_sync::FUTURE_DAYS).days()))
+        };
+        let enters = enters(zone).max(enters(&utc));
+        Some(later(enters, Loss::Entered.bound(self.desired)))
+    }
+}
+
+/// Whether what is stored is the event, as far as it may be shown.
+fn is_copy(stored: &Event, event: &Event, visibility: Visibility) -> bool {
+    let (titles, full) = (visibility != Visibility::Busy, visibility == Visibility::Full);
+    (&stored.id, &stored.calendar_id, stored.start, stored.end)
+        == (&event.id, &event.calendar_id, event.start, event.end)
+        && stored.summary.as_ref() == event.summary.as_ref().filter(|_| titles)
+        && stored.description.as_ref() == event.description.as_ref().filter(|_| full)
+}
+
+impl Ledger {
+    /// Looks at these events, and notes which differ, since now and for that reason; what differs no more has arrived.
+    ///
+    /// # Errors
+    /// If something differs that may not.
+    pub fn look(
+        &mut self,
+        goal: &Goal<'_>,
+        copy: Option<&Snapshot>,
+        uids: &BTreeSet<String>,
+        loss: Option<Loss>,
+    ) -> Result<(), String> {
+        let different: BTreeSet<_> = goal.differences(copy, uids).into_iter().collect();
+        let arrived: Vec<_> = uids.iter().filter(|uid| !different.contains(*uid)).cloned().collect();
+        for uid in arrived {
+            if let Some(pending) = self.pending.remove(&uid) {
+                self.arrived(goal, &pending);
+            }
+        }
+        for uid in different {
+            let lacks = copy.is_none_or(|copy| !copy.events.contains_key(&uid));
+            // What lies beyond what has been read so far comes with a sweep.
+            let swept = goal.swept(&uid).filter(|_| lacks);
+            if let Some(pending) = self.pending.get_mut(&uid) {
+                if let Some(swept) = swept.filter(|swept| *swept > pending.deadline) {
+                    (pending.loss, pending.deadline) = (Loss::Entered, swept);
+                }
+                continue;
+            }
+            let Some(loss) = loss else {
+                let is = copy.and_then(|copy| copy.events.get(&uid));
+                let there = goal.entry(&uid);
+                return Err(format!("{uid} was as it should be, and is not after a commit: {is:?} for {there:?}"));
+            };
+            let own = later(goal.time, loss.bound(goal.desired));
+            let (loss, deadline) =
+                swept.filter(|swept| *swept > own).map_or((loss, own), |swept| (Loss::Entered, swept));
+            self.pending.insert(uid, Pending { since: goal.time, loss, deadline });
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, goal: &Goal<'_>, pending: &Pending) {
+        let excused = self.excused.max(self.unsure);
+        let excused = excused.filter(|excused| *excused > pending.since && goal.time > pending.deadline);
+        let (loss, since, bound) = match excused {
+            Some(excused) => (Loss::Away, excused, Loss::Away.bound(goal.desired)),
+            None => (pending.loss, pending.since, pending.deadline.duration_since(pending.since)),
+        };
+        let repair = Repair { count: 1, took: goal.time.duration_since(since), bound };
+        self.slowest.entry(loss).and_modify(|slowest| slowest.join(repair)).or_insert(repair);
+    }
+
+    /// The reason of what is pending for `from` is another one now.
+    pub fn relabel(&mut self, desired: &Desired, from: &[Loss], to: Loss) {
+        for pending in self.pending.values_mut().filter(|pending| from.contains(&pending.loss)) {
+            pending.loss = to;
+            pending.deadline = pending.deadline.max(later(pending.since, to.bound(desired)));
+        }
+    }
+
+    /// What is pending of these is about something else now.
+    pub fn forget(&mut self, uids: impl Iterator<Item = String>) {
+        for uid in uids {
+            self.pending.remove(&uid);
+        }
+    }
+
+    /// The spec has changed: what is pending counts anew.
+    pub fn restart(&mut self, desired: &Desired, now: Timestamp) {
+        for pending in self.pending.values_mut() {
+            pending.deadline = pending.deadline.max(later(now, pending.loss.bound(desired)));
+        }
+    }
+
+    /// Until when it must be in the copy, all things considered.
+    fn due(&self, desired: &Desired, pending: &Pending) -> Timestamp {
+        let again = if pending.loss == Loss::Untold { SignedDuration::from_mins(11) } else { SignedDuration::ZERO };
+        let by_absence = matches!(pending.loss, Loss::Untold | Loss::Edited | Loss::Spoiled);
+        let excused = self.excused.max(self.unsure.filter(|_| by_absence));
+        let work = WORK + SignedDuration::from_mins(2) + again;
+        let excused = excused.map_or(Timestamp::MIN, |excused| later(excused, work));
+        // A time that was noted by a clock that was an hour ahead is believed.
+        let tolerance = SignedDuration::from_mins(70);
+        let regular = pending.loss.bound(desired) + tolerance;
+        let unsure = self.jumped.is_some_and(|jumped| pending.deadline.duration_since(jumped) < regular);
+        later(pending.deadline, if unsure { tolerance } else { SignedDuration::ZERO }).max(excused)
+    }
+
+    /// The next time at which something must have arrived.
+    #[must_use]
+    pub fn next_due(&self, desired: &Desired) -> Option<Timestamp> {
+        self.pending.values().map(|pending| self.due(desired, pending)).min()
+    }
+
+    /// What should have arrived by now.
+    #[must_use]
+    pub fn overdue(&self, desired: &Desired, now: Timestamp) -> Option<(&String, &Pending)> {
+        self.pending.iter().find(|(_, pending)| self.due(desired, pending) < now)
+    }
+
+    /// What has not arrived.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The first that has not arrived.
+    #[must_use]
+    pub fn first(&self) -> Option<(&String, &Pending)> {
+        self.pending.first_key_value()
+    }
+}
