@@ -14,7 +14,7 @@ use kube::{Api, ResourceExt as _};
 use super::dereference::Dereferenced;
 use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
-use super::{Error, status, transitions, translate};
+use super::{Error, narrow, status, transitions, translate};
 use crate::api::{CalendarSubscription, DeletionPolicy};
 use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
@@ -161,8 +161,12 @@ impl<'a> Driver<'a> {
             Step::Load => {
                 let loaded = self.load(pass).await;
                 let present = pass.head.as_ref().is_some_and(|head| head.output.is_some());
-                // Where there is none yet, a former one stays until the first commit.
-                if pass.unsettled && present { self.without_others(loaded).await } else { loaded }
+                match narrow::former(&self.object, &self.target) {
+                    _ if pass.unsettled && present => self.without_others(loaded).await,
+                    // Where there is none yet, a former one stays until the first commit, with what is still allowed of it.
+                    Some(former) if pass.unsettled => self.narrowed(&former, loaded).await,
+                    Some(_) | None => loaded,
+                }
             }
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
             Step::Erase => match self.store.erase(&self.target).await {
@@ -308,6 +312,15 @@ impl<'a> Driver<'a> {
     async fn without_others(&self, outcome: Outcome) -> Outcome {
         match self.store.erase_others(&self.target).await {
             Ok(()) => outcome,
+            Err(error) => Outcome::Failed(error.failure()),
+        }
+    }
+
+    /// What came of a step, once an output has no more in it than it may have.
+    async fn narrowed(&self, target: &Target, outcome: Outcome) -> Outcome {
+        match narrow::one(self.context, &self.store, target, self.desired.visibility).await {
+            Ok(()) => outcome,
+            Err(StoreError::HeadMoved) => Outcome::HeadMoved,
             Err(error) => Outcome::Failed(error.failure()),
         }
     }
