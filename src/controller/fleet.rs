@@ -117,7 +117,7 @@ fn channel_state(
     }
     let Some(channel) = &status.channel else { return Some(ChannelState::Missing) };
     Some(match (&channel.id, &channel.verified_time, &channel.created_time) {
-        (None, _, _) if channel.next.is_some() => ChannelState::Pending,
+        (None, _, _) if channel.next.is_some() && status.failure.is_none() => ChannelState::Pending,
         (None, _, _) => ChannelState::Missing,
         _ if channel.suspect_time.as_ref().is_some_and(|since| now.duration_since(since.0) > VERIFICATION) => {
             ChannelState::Suspect

@@ -73,6 +73,13 @@ fn leave(desired: &Desired, observed: &Observed) -> Option<Step> {
         return None;
     }
     let generation = next.unwrap_or_default().max(*generation);
+    if id.is_some() {
+        // It stops to count before it is closed: whoever wants push again after a crash in between must not take it for alive.
+        let next = Some(generation);
+        return Some(record(observed, |record| {
+            record.channel = ChannelRecord { generation, next, ..ChannelRecord::default() };
+        }));
+    }
     Some(close_all(desired, observed).unwrap_or_else(|| {
         record(observed, |record| record.channel = ChannelRecord { generation, ..ChannelRecord::default() })
     }))

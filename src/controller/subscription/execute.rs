@@ -16,7 +16,7 @@ use super::dereference::Dereferenced;
 use super::outputs::{NoPlace, Place};
 use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
-use super::{Error, status, transitions, translate};
+use super::{Error, narrow, status, transitions, translate};
 use crate::api::{CalendarSubscription, StoreKind};
 use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
@@ -172,8 +172,12 @@ impl<'a> Driver<'a> {
             Step::Load => {
                 let loaded = self.load(pass).await;
                 let present = pass.head.as_ref().is_some_and(|head| head.output.is_some());
-                // Where there is none yet, a former one stays until the first commit.
-                if pass.unsettled && present { self.without_others(&pass.observed, loaded).await } else { loaded }
+                match Place::written(self.context, &self.object).filter(|former| !self.place.is(former)) {
+                    _ if pass.unsettled && present => self.without_others(&pass.observed, loaded).await,
+                    // Where there is none yet, a former one stays until the first commit, with what is still allowed of it.
+                    Some(former) if pass.unsettled => self.narrowed(&former, loaded).await,
+                    Some(_) | None => loaded,
+                }
             }
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
             Step::Erase => match self.place.store.erase(&self.place.target).await {
@@ -332,6 +336,15 @@ impl<'a> Driver<'a> {
         };
         match removed.await {
             Ok(()) => outcome,
+            Err(error) => Outcome::Failed(error.failure()),
+        }
+    }
+
+    /// What came of a step, once an output has no more in it than it may have.
+    async fn narrowed(&self, place: &Place, outcome: Outcome) -> Outcome {
+        match narrow::one(place, self.desired.visibility).await {
+            Ok(()) => outcome,
+            Err(StoreError::HeadMoved) => Outcome::HeadMoved,
             Err(error) => Outcome::Failed(error.failure()),
         }
     }

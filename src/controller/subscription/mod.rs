@@ -7,6 +7,7 @@
 mod cleanup;
 mod dereference;
 mod execute;
+mod narrow;
 mod outputs;
 mod status;
 mod tally;
@@ -45,7 +46,7 @@ pub enum Error {
     /// The Kubernetes API.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The output of a subscription that is being deleted.
+    /// An output, of a subscription that is being deleted or refused.
     #[error(transparent)]
     Store(StoreError),
     /// The object changed while it was worked on.
@@ -207,6 +208,10 @@ async fn refuse(
     let generation = object.metadata.generation;
     let uid = object.uid().unwrap_or_default();
     let before = object.status.clone().unwrap_or_default();
+    if before.observed_generation != generation {
+        // What is not allowed any more goes, whatever else is wrong.
+        narrow::outputs(context, &object).await.map_err(Error::Store)?;
+    }
     let written =
         status::write(api, object, None, |before| status::compose(before, generation, &Verdict::Refused(refusal)));
     let (object, changed) = written.await?;

@@ -47,7 +47,24 @@ impl Place {
         Ok(Self { store, target: target.retained(retained) })
     }
 
-    fn is(&self, other: &Self) -> bool {
+    /// Where the events stand, as the status tells.
+    pub fn written(context: &Context, object: &CalendarSubscription) -> Option<Self> {
+        let status = object.status.as_ref()?.output.as_ref()?;
+        let output = Output { kind: status.kind.clone(), name: status.name.clone(), ..Output::default() };
+        Self::of_output(context, object, &output)
+    }
+
+    /// Where the spec wants the events, and where they stand if that is elsewhere. Nothing was ever written where there is no
+    /// such place.
+    pub fn all(context: &Context, object: &CalendarSubscription) -> Vec<Self> {
+        let wanted = Self::wanted(context, object).ok();
+        let written = Self::written(context, object);
+        let former = written.filter(|written| wanted.as_ref().is_none_or(|wanted| !wanted.is(written)));
+        wanted.into_iter().chain(former).collect()
+    }
+
+    /// Whether it is the same place.
+    pub fn is(&self, other: &Self) -> bool {
         self.store.kind() == other.store.kind() && self.target == other.target
     }
 
@@ -60,16 +77,10 @@ impl Place {
 /// Ends all outputs of a subscription that is being deleted: where its spec wants them, and where they stood if it was changed
 /// and they were not moved yet.
 pub async fn end(context: &Context, object: &CalendarSubscription, retain: bool) -> Result<(), StoreError> {
-    let wanted = Place::wanted(context, object).ok(); // such a place was never written to
-    let written = object.status.as_ref().and_then(|status| status.output.as_ref()).and_then(|status| {
-        let output = Output { kind: status.kind.clone(), name: status.name.clone(), ..Output::default() };
-        Place::of_output(context, object, &output)
-    });
-    let same = wanted.as_ref().zip(written.as_ref()).is_some_and(|(wanted, written)| wanted.is(written));
-    for Place { store, target } in wanted.iter().chain(written.iter().filter(|_| !same)) {
-        if retain { store.release(target).await? } else { store.erase(target).await? }
+    for Place { store, target } in Place::all(context, object) {
+        if retain { store.release(&target).await? } else { store.erase(&target).await? }
     }
-    if let Some(Place { store, target }) = wanted.filter(|_| !retain) {
+    if let Some(Place { store, target }) = Place::wanted(context, object).ok().filter(|_| !retain) {
         store.erase_others(&target).await?;
     }
     Ok(())

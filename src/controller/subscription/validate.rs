@@ -81,17 +81,22 @@ pub fn validate(
             api::Mode::Poll => Mode::Poll,
         },
         intervals: intervals(spec),
-        visibility: match spec.visibility() {
-            api::Visibility::Busy => Visibility::Busy,
-            api::Visibility::Titles => Visibility::Titles,
-            api::Visibility::Full => Visibility::Full,
-        },
+        visibility: visibility(spec),
         suspended: spec.suspended(),
         callback_base: callback_base.map(ToOwned::to_owned),
         request: subscription.annotations().get(REQUESTED_AT).cloned(),
         inputs,
         deletion: None,
     })
+}
+
+/// How much of an event may be stored.
+pub fn visibility(spec: &api::CalendarSubscriptionSpec) -> Visibility {
+    match spec.visibility() {
+        api::Visibility::Busy => Visibility::Busy,
+        api::Visibility::Titles => Visibility::Titles,
+        api::Visibility::Full => Visibility::Full,
+    }
 }
 
 fn intervals(spec: &api::CalendarSubscriptionSpec) -> Intervals {
