@@ -21,6 +21,7 @@ tools: ## Build etcd, kube-apiserver, kubectl and helm into the user's cache, if
 crds: ## Write the CustomResourceDefinitions and the API reference anew.
 	UPDATE=1 cargo test --locked --test generated
 
-demo: tools ## Run the main job on a real API server; ONCE=1 exits by itself, ICS=FILE takes your own calendar.
+demo: ## Run the main job on a real API server; ONCE=1 exits by itself, ICS=FILE takes your own calendar.
+	@hack/tools/build.sh etcd kube-apiserver kubectl > /dev/null
 	@cargo build --locked --bin cronofy-operator --example demo
 	@cargo run --locked --quiet --example demo -- $(if $(ONCE),--once) $(if $(ICS),--ics "$(ICS)")

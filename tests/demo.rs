@@ -20,11 +20,13 @@ struct Demo {
 }
 
 impl Demo {
-    /// Starts it and reads on until it stays up. Cargo has built it and the operator together with the tests.
+    /// Starts it and reads on until it stays up. Cargo builds it, and the operator, together with all tests.
     fn start() -> Self {
         let tests = std::env::current_exe().unwrap();
         let program = tests.parent().and_then(Path::parent).unwrap().join("examples/demo");
-        let mut child = Command::new(program).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(program);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("built before, if need be by `cargo build --example demo`");
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
         while !said.contains("The simulated Cronofy API is at") && output.read_line(&mut said).unwrap() > 0 {}

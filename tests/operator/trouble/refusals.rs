@@ -310,7 +310,7 @@ async fn an_access_token_that_has_ended_is_renewed_once_and_nobody_is_told() {
                 times(1, &[UserInfo])
             } else {
                 trial.request().await;
-                times(1, &[Events, EventsPage])
+                times(1, &[UserInfo, Events, EventsPage])
             }
         };
         let expected = sum(usual, times(1, &[Token, endpoint]));
@@ -351,6 +351,6 @@ async fn a_page_that_is_gone_begins_the_read_anew() {
     trial
         .until("has read everything again", |found| found.status.as_ref().unwrap().last_handled_request.is_some())
         .await;
-    assert_eq!(trial.requests(), times(3, &[Events, EventsPage]));
+    assert_eq!(trial.requests(), sum(times(1, &[UserInfo]), times(3, &[Events, EventsPage])));
     trial.ready().await;
 }
