@@ -1,7 +1,7 @@
 # Everything a person or CI calls. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help test fmt clippy doc unit crds tools demo
+.PHONY: help test fmt clippy doc unit crds tools demo simulate
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,19 @@ test: tools ## Run every check: format, lints, docs, all tests, the demo.
 	@if cargo tree --locked --invert ring 2>/dev/null | grep -q .; then echo "a second TLS provider is linked: see cargo tree --invert ring"; exit 1; fi
 	@# Most tests wait for servers, so more of them than there are cores run at a time.
 	cargo test --workspace --locked -- --test-threads 8
+	$(MAKE) --no-print-directory simulate
 	$(MAKE) --no-print-directory demo ONCE=1
+
+SEEDS ?= 500
+FIRST_SEED ?= 1
+DAYS ?= 400
+# What the bugs are looked for with: any of the runs may find one.
+PLANT_SEEDS ?= 60
+
+simulate: ## Run the engine through SEEDS (500) lives of 400 days from FIRST_SEED (1) on, with faults, then with planted bugs.
+	cargo build --release --locked --package simulation
+	target/release/simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED) --days $(DAYS)
+	target/release/simulate --seeds $(PLANT_SEEDS) --days $(DAYS) --plant all
 
 tools: ## Build etcd, kube-apiserver, kubectl and helm into the user's cache, if they are not there.
 	@hack/tools/build.sh > /dev/null

@@ -174,18 +174,12 @@ fn account_check_due(desired: &Desired, observed: &Observed, now: Timestamp) -> 
         || (open(NotificationType::Change) && !account.connected())
         || (!account.complete() && schedule::account_check(desired, observed, now) <= now)
         || guard::account_unsure(observed, now)
-        || (account_look_is_old(observed, now)
+        || (!observed.memory.account_fresh
             && observed.stored.snapshot().is_some_and(|snapshot| {
                 // Not every broken profile is announced. What such a read lacks means something only if all are connected.
                 full_sync_due(desired, observed, snapshot, now)
                     || schedule::horizon_sweep(desired, observed, snapshot) <= now
             }))
-}
-
-/// Whether the account was not looked at a moment ago: a read that waits for its turn does not ask again each time.
-fn account_look_is_old(observed: &Observed, now: Timestamp) -> bool {
-    let last = observed.memory.last_account_check.map(|last| schedule::sound(last, now));
-    last.is_none_or(|last| after(last, REPAIR_SPACING) <= now)
 }
 
 fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {

@@ -47,7 +47,7 @@ pub(crate) fn judge(desired: &Desired, observed: &Observed, reading: &Reading, n
 /// Whether the account is to be looked at before the second look at the events.
 pub(crate) fn account_unsure(observed: &Observed, now: Timestamp) -> bool {
     let Some(held) = &observed.record.held else { return false };
-    is_over(held, now) && observed.memory.last_account_check.is_none_or(|last| last < held.time)
+    is_over(held, now) && observed.memory.last_account_check.is_none_or(|last| last < schedule::sound(held.time, now))
 }
 
 /// Whether the second look may be taken.

@@ -197,6 +197,7 @@ impl Observed {
     fn account(&mut self, account: Account, now: Timestamp) {
         self.account_checked = true;
         self.memory.last_account_check = Some(now);
+        self.memory.account_fresh = true;
         self.record.account = Some(account);
         let only_about_profiles = |kind: &NotificationType| match kind {
             NotificationType::ProfileDisconnected | NotificationType::Verification => true,
@@ -283,6 +284,7 @@ impl Observed {
     fn page(&mut self, desired: &Desired, step: &Step, page: Page, now: Timestamp) {
         let Step::ReadEvents(request) = step else { return };
         let Page { events, managed, more, server_time } = page;
+        self.memory.account_fresh = false;
         self.memory.clock_difference = difference(server_time, now);
         if request.page == 0 && self.restarts < MOST_RESTARTS && self.asks_for_other_dates(desired, request, now) {
             // Asked by a clock that was wrong: what lies beyond would be dropped, or taken for read.
@@ -435,6 +437,7 @@ impl Observed {
 
     fn failed(&mut self, desired: &Desired, failure: Failure, about_channel: bool, now: Timestamp) {
         self.reading = None; // a read that is not complete changes nothing
+        self.memory.account_fresh = false;
         self.channels = None; // what failed may have taken effect
         let before = self.record.failures.as_ref().filter(|failures| {
             // A deletion counts its own failures.

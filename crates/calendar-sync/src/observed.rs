@@ -243,6 +243,8 @@ pub struct Memory {
     pub last_look: Option<Timestamp>,
     /// When the account was checked last.
     pub last_account_check: Option<Timestamp>,
+    /// The account was checked, and no events were read since: a read that waits for its turn does not ask again each time.
+    pub account_fresh: bool,
     /// The newest channel, by its generation, that a notification came through.
     pub heard: Option<i64>,
     /// How far Cronofy's clock is ahead of ours, where that is more than a trifle.

@@ -12,6 +12,9 @@ use crate::world::later;
 /// Steps of a pass take time, and passes follow each other.
 const WORK: SignedDuration = SignedDuration::from_mins(3);
 
+/// The longest that a read takes, or rests in a process that is stopped for a while.
+const READ: SignedDuration = SignedDuration::from_mins(15);
+
 /// Why a change is not in the copy at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Loss {
@@ -141,6 +144,10 @@ pub struct Pending {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     pending: BTreeMap<String, Pending>,
+    /// What became of the last change of each.
+    causes: BTreeMap<String, Loss>,
+    /// When something that kept all from being done was over.
+    pub over: Option<Timestamp>,
     /// The last moment at which nothing could be done.
     pub excused: Option<Timestamp>,
     /// Until when a profile was not complete, so that absence told nothing.
@@ -214,10 +221,14 @@ impl Goal<'_> {
         if calendar.is_some_and(|calendar| self.unknown.contains(calendar)) {
             return false;
         }
-        let Some(entry) = entry else { return stored.is_some() };
+        let Some(entry) = entry else {
+            return stored.is_some_and(|stored| !must.is_left_soon(stored.end, zone));
+        };
         let times = (entry.event.start, entry.event.end);
         match stored {
             None => must.holds(times, zone),
+            // Cronofy may show nothing any more of what is about to leave the window.
+            Some(stored) if must.is_left_soon(stored.end, zone) && !must.holds(times, zone) => false,
             Some(stored) => !may.holds(times, zone) || !is_copy(stored, &entry.event, self.desired.visibility),
         }
     }
@@ -276,7 +287,11 @@ impl Ledger {
                 }
                 continue;
             }
-            let Some(loss) = loss else {
+            // A read that began before the change may be stored after it.
+            let changed = goal.calendars.of(&uid).map(|entry| entry.modified).max();
+            let crossed = changed.is_some_and(|changed| goal.time.duration_since(changed) < READ);
+            let caused = self.causes.get(&uid).copied().filter(|_| crossed);
+            let Some(loss) = loss.or(caused) else {
                 let is = copy.and_then(|copy| copy.events.get(&uid));
                 let there = goal.entry(&uid);
                 return Err(format!("{uid} was as it should be, and is not after a commit: {is:?} for {there:?}"));
@@ -293,7 +308,10 @@ impl Ledger {
         let excused = self.excused.max(self.unsure);
         let excused = excused.filter(|excused| *excused > pending.since && goal.time > pending.deadline);
         let (loss, since, bound) = match excused {
-            Some(excused) => (Loss::Away, excused, Loss::Away.bound(goal.desired)),
+            Some(excused) => {
+                let over = self.over.filter(|over| *over > pending.since && *over <= excused);
+                (Loss::Away, over.unwrap_or(excused), Loss::Away.bound(goal.desired))
+            }
             None => (pending.loss, pending.since, pending.deadline.duration_since(pending.since)),
         };
         let repair = Repair { count: 1, took: goal.time.duration_since(since), bound };
@@ -308,6 +326,11 @@ impl Ledger {
         }
     }
 
+    /// Notes what becomes of a change that is made now.
+    pub fn caused(&mut self, uids: impl Iterator<Item = String>, loss: Loss) {
+        self.causes.extend(uids.map(|uid| (uid, loss)));
+    }
+
     /// What is pending of these is about something else now.
     pub fn forget(&mut self, uids: impl Iterator<Item = String>) {
         for uid in uids {
@@ -318,7 +341,10 @@ impl Ledger {
     /// The spec has changed: what is pending counts anew.
     pub fn restart(&mut self, desired: &Desired, now: Timestamp) {
         for pending in self.pending.values_mut() {
-            pending.deadline = pending.deadline.max(later(now, pending.loss.bound(desired)));
+            let deadline = later(now, pending.loss.bound(desired));
+            if deadline > pending.deadline {
+                (pending.since, pending.deadline) = (now, deadline);
+            }
         }
     }
 
@@ -348,7 +374,13 @@ impl Ledger {
         self.pending.iter().find(|(_, pending)| self.due(desired, pending) < now)
     }
 
-    /// What has not arrived.
+    /// How much has not arrived for that reason.
+    #[must_use]
+    pub fn count(&self, loss: Loss) -> usize {
+        self.pending.values().filter(|pending| pending.loss == loss).count()
+    }
+
+    /// Whether all has arrived.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()

@@ -118,6 +118,10 @@ impl Plan {
             if lasts > SignedDuration::ZERO {
                 self.at(over, Happening::Ends(trouble));
             }
+            if matches!(trouble, Trouble::Away | Trouble::Suspended | Trouble::Revoked) && random.bool() {
+                // What must not be shown any more goes also while nothing can be read.
+                self.at(later(time, lasts / 3), Happening::Edit(Edit::Visibility(Visibility::Busy)));
+            }
             for _ in 0..random.usize(1..3) {
                 let within = random.i64(0..lasts.as_secs().max(120));
                 let happening = self.change(random);

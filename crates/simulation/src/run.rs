@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calendar_sync::{Deletion, Mode, NotificationType, Step, Stop, TimeZone, Why, channel};
+use calendar_sync::{Deletion, Mode, NotificationType, Purpose, Step, Stop, TimeZone, Why, channel};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use crate::happening::{Edit, Happening, Trouble};
+use crate::happening::{Edit, Happening, Trouble, ZONES};
 use crate::ledger::{Goal, Ledger, Loss, Repair};
 use crate::plan::{self, CALENDARS, MANAGED, Plan};
 use crate::plant::Bug;
@@ -80,6 +80,10 @@ struct Run<'a> {
     day: Day,
     narrow_by: Option<Timestamp>,
     profile_until: Timestamp,
+    /// Events of the broken profile that stay until they leave the window.
+    kept: BTreeMap<String, Timestamp>,
+    /// When a look at a silent channel found what it had not announced.
+    silence_found: Option<Timestamp>,
     versions: usize,
 }
 
@@ -137,6 +141,8 @@ impl<'a> Run<'a> {
             day: Day::default(),
             narrow_by: None,
             profile_until: plan.begin,
+            kept: BTreeMap::new(),
+            silence_found: None,
             versions: 0,
         };
         for (time, happening) in &plan.happenings {
@@ -277,7 +283,10 @@ impl<'a> Run<'a> {
                 self.wake(driver, pause);
             }
             Progress::Failed => self.wake(driver, SignedDuration::from_secs(2)),
-            Progress::Rested(step) => self.rested(driver, step),
+            Progress::Rested(step) => {
+                self.rested(driver, step);
+                self.judge_channels()?;
+            }
         }
         if fault.is_some() && self.world.cronofy.requests > refused {
             self.day.disturbances += 1;
@@ -307,6 +316,43 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// At rest there is one channel, or none in poll mode; and one that was found to be silent is replaced.
+    fn judge_channels(&mut self) -> Result<(), String> {
+        let own = self.world.own_channels();
+        let all_muted = !own.is_empty() && own.iter().all(|channel| self.muted.contains(&channel.id));
+        let still = all_muted && self.troubles.len() == 1 && self.world.wanted.mode == Mode::Push;
+        self.silence_found = self.silence_found.filter(|_| still);
+        if self.silence_found.is_some_and(|found| later(found, SignedDuration::from_mins(20)) < self.time) {
+            return Err("a channel that was found to be silent is not replaced".to_owned());
+        }
+        let regular = self.rests.as_ref().is_some_and(is_regular);
+        let unknown =
+            self.has(Trouble::TwoDrivers) || self.has(Trouble::ListingLag) || self.world.audit.late_creates > 0;
+        if !regular || unknown || !self.world.has_seen_all() {
+            return Ok(());
+        }
+        let record = &self.world.status.record.channel;
+        let most = match self.world.wanted.mode {
+            Mode::Poll => 0,
+            Mode::Push if record.verified.is_some() && record.next.is_none() => 1,
+            Mode::Push => return Ok(()),
+        };
+        if own.len() > most && !self.only_channel_failed() {
+            return Err(format!("{} channels at rest, {most} are wanted", own.len()));
+        }
+        Ok(())
+    }
+
+    /// What the broken profile had stays in the copy while nothing is known of it.
+    fn judge_kept(&mut self) -> Result<(), String> {
+        let soon =
+            later(self.time, SignedDuration::from_hours(-24 * i64::from(self.world.wanted.window.days().0) + 48));
+        self.kept.retain(|_, end| *end > soon);
+        let copy = self.world.store.snapshot();
+        let gone = self.kept.keys().find(|uid| copy.is_some_and(|copy| !copy.events.contains_key(*uid)));
+        gone.map_or(Ok(()), |uid| Err(format!("{uid} is gone, though its profile is not connected")))
+    }
+
     /// Compares the copy with the calendar, if it was written.
     fn look_at_copy(&mut self) -> Result<(), String> {
         let version = self.world.store.version();
@@ -314,7 +360,20 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.copy = version;
-        self.look(None)
+        self.judge_kept()?;
+        let lost = self.ledger.count(Loss::Lost);
+        self.look(None)?;
+        let looked = self.world.audit.latest().is_some_and(|request| request.purpose == Purpose::Check);
+        if looked && self.ledger.count(Loss::Lost) < lost && self.has(Trouble::Silent) && self.is_established() {
+            self.silence_found = self.silence_found.or(Some(self.time));
+        }
+        Ok(())
+    }
+
+    /// Whether the channel has been there for so long that all was announced through it.
+    fn is_established(&self) -> bool {
+        let created = self.world.status.record.channel.created;
+        created.is_some_and(|created| later(created, SignedDuration::from_hours(49)) < self.world.now)
     }
 
     fn look(&mut self, loss: Option<Loss>) -> Result<(), String> {
@@ -375,6 +434,7 @@ impl<'a> Run<'a> {
         if !managed {
             self.world.cronofy.announce_change(&touched, self.world.now);
         }
+        self.ledger.caused(uids(number).into_iter(), loss);
         self.look_at(&uids(number).into(), Some(loss))
     }
 
@@ -383,6 +443,7 @@ impl<'a> Run<'a> {
         let modified = later(self.time, SignedDuration::from_secs(-100));
         self.apply(number, put, modified);
         let loss = self.unannounced(Loss::ShownLate);
+        self.ledger.caused(uids(number).into_iter(), loss);
         self.look_at(&uids(number).into(), Some(loss))
     }
 
@@ -548,6 +609,7 @@ impl<'a> Run<'a> {
             self.world.audit.profile_broke = true;
             if state == Fragile::Disconnected {
                 self.world.cronofy.announce(NotificationType::ProfileDisconnected);
+                self.keep_what_is_there();
                 self.begins(trouble);
             }
         }
@@ -555,9 +617,21 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    fn keep_what_is_there(&mut self) {
+        let zone = &self.world.wanted.time_zone;
+        let copy = self.world.store.snapshot().into_iter().flat_map(|copy| copy.events.values());
+        let fragile = copy.filter(|event| event.calendar_id == FRAGILE);
+        // What was deleted or moved before and is not told yet may go.
+        let settled = fragile.filter(|event| self.world.cronofy.calendars.of(&event.id).all(|entry| !entry.deleted));
+        self.kept = settled.map(|event| (event.id.clone(), event.end.instant(zone))).collect();
+        if !self.ledger.is_empty() {
+            self.kept.clear();
+        }
+    }
+
     /// A read of everything shows nothing, once; only where so much is stored that it can be told from a few deletions.
     fn hiccup(&mut self) -> Result<(), String> {
-        let many = self.world.store.snapshot().is_some_and(|copy| copy.events.len() > 40);
+        let many = self.world.store.snapshot().is_some_and(|copy| copy.events.len() > 26);
         if many && self.world.status.record.held.is_none() && self.ledger.is_empty() {
             self.world.cronofy.hiccup = true;
             self.edit(Edit::Request)?;
@@ -568,6 +642,7 @@ impl<'a> Run<'a> {
 
     fn spoiled(&mut self, removed: bool) -> Result<(), String> {
         let there = self.world.store.snapshot().is_some();
+        self.kept.clear();
         if removed {
             self.world.store.erase();
         } else {
@@ -616,6 +691,7 @@ impl<'a> Run<'a> {
                 self.crash(0);
             }
             Trouble::Profile(_) => {
+                self.kept.clear();
                 self.world.cronofy.profile = Fragile::Connected;
                 let poll = SignedDuration::try_from(self.world.wanted.intervals.poll).unwrap_or(SignedDuration::MAX);
                 self.profile_until = later(self.time, poll + SignedDuration::from_mins(5));
@@ -636,12 +712,17 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-        self.ledger.excused = self.ledger.excused.map(|_| self.time);
+        if self.ledger.excused == Some(self.time) {
+            self.ledger.over = Some(self.time);
+        }
         Ok(())
     }
 
     fn edit(&mut self, edit: Edit) -> Result<(), String> {
         self.day.disturbances += 1;
+        if edit != Edit::Request {
+            self.kept.clear();
+        }
         let number = self.entries;
         self.world.want(|desired| match edit {
             Edit::Request => desired.request = Some(format!("request {number}")),
@@ -713,9 +794,11 @@ impl<'a> Run<'a> {
 
     fn midnight(&mut self) -> Result<(), String> {
         let second = SignedDuration::from_secs(1);
-        let next = |zone: &TimeZone| later(zone.start_of(zone.date(self.time).saturating_add(1.day())), second);
-        let next = next(&self.world.wanted.time_zone).min(next(&TimeZone::utc()));
-        self.put_on_agenda(next, Due::Midnight);
+        let next = |zone: TimeZone| later(zone.start_of(zone.date(self.time).saturating_add(1.day())), second);
+        // The zone of the subscription may be any of them by then.
+        if let Some(next) = (0..ZONES.len()).map(plan::zone).map(next).min() {
+            self.put_on_agenda(next, Due::Midnight);
+        }
         let old = later(self.time, SignedDuration::from_hours(-24 * 60));
         self.world.cronofy.calendars.forget(old);
         self.judge_budget()?;

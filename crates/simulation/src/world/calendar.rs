@@ -268,6 +268,12 @@ impl Span {
         Self { from: self.from.max(time), ..self }
     }
 
+    /// Whether an event that ends then leaves the range within a day.
+    #[must_use]
+    pub fn is_left_soon(&self, end: EventTime, zone: &TimeZone) -> bool {
+        end.instant(zone) < later(self.from, SignedDuration::from_hours(24))
+    }
+
     /// Whether an event with these times starts before its end, and ends on or after its begin.
     #[must_use]
     pub fn holds(&self, (start, end): (EventTime, EventTime), zone: &TimeZone) -> bool {

@@ -44,7 +44,8 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
         let expected = present.map(|entry| visible(&entry.event, desired.visibility));
         let stored = snapshot.events.get(id);
         let edge = later(zone.start_of(near), SignedDuration::from_hours(24));
-        let leaving = stored.is_none() && present.is_some_and(|entry| entry.event.end.instant(zone) < edge);
+        let shown = stored.or(present.map(|entry| &entry.event));
+        let leaving = shown.is_some_and(|event| event.end.instant(zone) < edge);
         let since = read.request.modified_since;
         let unseen = stored.is_none() && present.is_some_and(|entry| entered_unseen(desired, snapshot, entry, since));
         // What a read lacks is kept while a profile is not complete, and until a second one agrees.

@@ -27,7 +27,7 @@ fn verified(case: &Case) -> Case {
         Mark { generation: Some(case.observed.record.channel.generation), ..mark(&[NotificationType::Verification]) };
     let Observed { record, memory, .. } = case.observed.clone();
     let mut verified = Case { observed: Observed::new(record, mark, memory, true), ..case.clone() };
-    verified.write().load(stored(&[]));
+    verified.write().load(stored(&[])).look();
     verified
 }
 
@@ -106,7 +106,7 @@ fn another_filter_or_base_url_makes_a_new_channel_before_the_old_one_is_closed()
     let moved: fn(&mut Desired) = |desired| desired.callback_base = Some("https://other.example.org/in".to_owned());
     for change in [filtered, managed, moved] {
         let mut case = Case::settled().desiring(change);
-        case.load(stored(&[])).write();
+        case.load(stored(&[])).look().write();
         assert_eq!(case.observed.record.channel.id.as_deref(), Some("chn_1"), "the old one still counts");
         case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)]));
         let Step::CreateChannel { callback_url, filter } = case.next() else { panic!("{:?}", case.next()) };

@@ -109,7 +109,7 @@ fn a_failure_of_work_that_is_not_needed_any_more_ends_too() {
     let failures = case.observed.record.failures.clone();
     let mut mended = Case::of(desired(), Record { failures, ..settled() }, Mark::default(), Memory::default());
     mended.now = case.retry_at();
-    mended.load(stored(&[]));
+    mended.load(stored(&[])).read_nothing();
     assert_eq!(mended.records().failures, None);
     mended.write();
     assert!(mended.rests());

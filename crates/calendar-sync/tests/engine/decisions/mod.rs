@@ -4,9 +4,12 @@ mod channels;
 mod content;
 mod failures;
 mod farewell;
+mod health;
+mod mass_deletion;
 mod notifications;
 mod reads;
 mod schedule;
+mod sweeps;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -100,6 +103,15 @@ impl Case {
         assert_eq!(self.next(), Step::Load);
         let output = self.observed.record.output.clone();
         self.answer(Outcome::Loaded { stored, output })
+    }
+
+    /// Looks at the account, where that comes first: it is as it is known to be.
+    pub fn look(&mut self) -> &mut Self {
+        if self.next() == Step::CheckAccount {
+            let known = self.observed.record.account.clone().unwrap_or_default();
+            self.answer(Outcome::Account(known));
+        }
+        self
     }
 
     pub fn page(&mut self, events: Vec<RemoteEvent>, more: bool) -> &mut Self {

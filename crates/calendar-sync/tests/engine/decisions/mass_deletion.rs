@@ -1,0 +1,93 @@
+//! The guard against mass deletion, and what a broken profile means for what is missing.
+
+use calendar_sync::{CONFIRM_AFTER, Held};
+
+use super::*;
+
+fn many(count: usize) -> Vec<Event> {
+    (0..count).map(|number| soon(&format!("event {number:02}"))).collect()
+}
+
+/// A full read over `before` events that shows only the first `shown`.
+fn read(before: usize, shown: usize, record: impl FnOnce(&mut Record)) -> Case {
+    let mut case = Case::settled().recorded(record).desiring(|desired| desired.request = Some("now".to_owned()));
+    case.load(stored(&many(before)));
+    if case.next() == Step::CheckAccount {
+        case.answer(Outcome::Account(account(true, false)));
+    }
+    case.page(many(shown).into_iter().map(present).collect(), false);
+    case
+}
+
+#[test]
+fn the_account_is_looked_at_before_a_read_whose_gaps_delete() {
+    let mut case = Case::settled().desiring(|desired| desired.request = Some("now".to_owned()));
+    case.load(stored(&many(3)));
+    assert_eq!(case.next(), Step::CheckAccount, "not every broken profile is announced");
+    case.answer(Outcome::Account(account(false, false)));
+    case.page(Vec::new(), false);
+    assert_eq!(case.commits().events.len(), 3);
+}
+
+#[test]
+fn more_than_half_of_more_than_twenty_are_held_and_all_else_is_deleted() {
+    for (before, shown, held) in [(20, 0, false), (21, 0, true), (21, 10, true), (22, 11, false), (40, 21, false)] {
+        let mut case = read(before, shown, |_| {});
+        assert_eq!(case.commits().events.len(), if held { before } else { shown }, "{shown} of {before}");
+        case.commit();
+        let noted = case.observed.record.held.map(|held| (held.missing, held.of));
+        assert_eq!(noted, held.then_some((before - shown, before)));
+    }
+}
+
+#[test]
+fn what_is_held_is_looked_at_again_and_goes_if_a_second_read_agrees() {
+    let mut case = read(30, 0, |_| {});
+    case.commit().write();
+    case.read_nothing(); // a delta tells what was really deleted
+    let Step::Wait { until: Some(until), why: Why::Confirmation } = case.next() else { panic!("{:?}", case.next()) };
+    assert_eq!(until.duration_since(case.now), CONFIRM_AFTER.try_into().unwrap());
+    let mut second = Case { now: until, ..case.again() };
+    second.load(stored(&many(30)));
+    assert_eq!(second.next(), Step::CheckAccount);
+    second.answer(Outcome::Account(account(true, false)));
+    assert_eq!(second.reads().purpose, Purpose::Full);
+    second.page(Vec::new(), false);
+    assert!(second.commits().events.is_empty(), "a calendar that is really empty gets through");
+    second.commit();
+    assert_eq!(second.observed.record.held, None);
+}
+
+#[test]
+fn a_second_read_that_shows_them_again_ends_it_and_a_broken_profile_deletes_nothing() {
+    let held = Held { missing: 30, of: 30, time: at("2026-11-20T11:00:00Z") };
+    let mut back = read(30, 30, |record| record.held = Some(held.clone()));
+    back.commit();
+    assert_eq!((back.observed.record.held, back.observed.stored.snapshot().unwrap().events.len()), (None, 30));
+
+    let mut broken = Case::settled().recorded(|record| record.held = Some(held));
+    broken.load(stored(&many(30))).answer(Outcome::Account(account(false, false)));
+    broken.page(Vec::new(), false);
+    assert_eq!(broken.commits().events.len(), 30);
+}
+
+#[test]
+fn what_a_clock_noted_that_was_far_ahead_is_not_held_for_ever() {
+    let held = Held { missing: 30, of: 30, time: at("2026-12-30T00:00:00Z") };
+    let case = read(30, 0, |record| record.held = Some(held));
+    assert!(case.commits().events.is_empty());
+}
+
+#[test]
+fn narrowing_needs_no_read_and_comes_before_anything_else() {
+    let narrowings: [fn(&mut Desired); 2] = [|_| {}, |desired| desired.suspended = true];
+    for also in narrowings {
+        let mut case = Case::settled().desiring(|desired| desired.visibility = Visibility::Busy).desiring(also);
+        case.observed.record.failures = None;
+        case.load(stored(&many(2)));
+        let narrowed = case.commits();
+        assert_eq!(narrowed.visibility, Visibility::Busy);
+        assert!(narrowed.events.values().all(|event| event.summary.is_none()));
+        assert_eq!(narrowed.cursor, snapshot(&[]).cursor, "nothing was read");
+    }
+}
