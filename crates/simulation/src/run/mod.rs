@@ -1,8 +1,8 @@
 //! One run: a plan is played in virtual time, and everything is judged as it happens.
 //!
-//! - [`calendar`]: what the owner changes, and what becomes of the notifications.
-//! - [`troubles`]: how each trouble strikes, and how it ends.
-//! - [`judge`]: what must hold.
+//! - `calendar`: what the owner changes, and what becomes of the notifications.
+//! - `troubles`: how each trouble strikes, and how it ends.
+//! - `judge`: what must hold.
 
 mod calendar;
 mod judge;
