@@ -36,13 +36,13 @@ fn main() -> ExitCode {
     let bugs = match plant.as_deref() {
         None => Vec::new(),
         Some("all") => Bug::ALL.to_vec(),
-        Some(word) => match Bug::parse(word) {
-            Some(bug) => vec![bug],
-            None => {
+        Some(word) => {
+            let Some(bug) = Bug::parse(word) else {
                 eprintln!("no bug {word:?}: there are {}", Bug::ALL.map(Bug::as_str).join(", "));
                 return ExitCode::FAILURE;
-            }
-        },
+            };
+            vec![bug]
+        }
     };
     let right = match (seed, bugs.as_slice()) {
         (Some(seed), bugs) => replay(*seed, arguments.days, bugs.first().copied()),

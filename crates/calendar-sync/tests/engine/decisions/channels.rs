@@ -82,7 +82,7 @@ fn a_channel_that_is_listed_under_the_intended_url_is_adopted_instead_of_made_ag
 fn of_two_channels_under_the_intended_url_one_is_adopted_and_the_other_closed() {
     let mut case = without_channel(vec![remote_channel("chn_8", 1), remote_channel("chn_7", 1)]);
     assert_eq!(case.records().channel.id.as_deref(), Some("chn_7"));
-    let mut verified = verified(&case.write().read_nothing());
+    let mut verified = verified(case.write().read_nothing());
     verified.answer(Outcome::Channels(vec![remote_channel("chn_8", 1), remote_channel("chn_7", 1)]));
     assert_eq!(verified.next(), Step::CloseChannel { id: "chn_8".to_owned() });
     verified.answer(Outcome::NotFound);
