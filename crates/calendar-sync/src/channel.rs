@@ -65,13 +65,18 @@ pub fn configuration(base: &str, filter: &ChannelFilter) -> String {
     crate::fingerprint(&(base.trim_end_matches('/'), calendar_ids, only_managed))
 }
 
+/// So many generations back a channel is known for the subscription's own: more than one a month for a lifetime.
+const REMEMBERED: i64 = 1_000;
+
 /// The generation of the subscription's channel that a callback URL names, if it is one of its own: any base URL counts,
-/// since the base may have changed, but only the last path segment under `hook` and generations up to `newest`.
+/// since the base may have changed, but only the last path segment under `hook` and the last thousand generations up to
+/// `newest`.
 #[must_use]
 pub fn generation_of(callback_url: &str, uid: &str, newest: i64) -> Option<i64> {
     let (rest, last) = callback_url.rsplit_once('/')?;
     if !rest.ends_with(HOOK_PATH) {
         return None;
     }
-    (1..=newest).rev().find(|&generation| token(uid, generation) == last)
+    let oldest = newest.saturating_sub(REMEMBERED).max(1);
+    (oldest..=newest).rev().find(|&generation| token(uid, generation) == last)
 }

@@ -232,8 +232,9 @@ fn full_sync_due(desired: &Desired, observed: &Observed, snapshot: &Snapshot, no
     let completed = !snapshot.complete && observed.record.held.is_none() && account.is_some_and(Account::complete);
     let there = observed.time_at_cronofy(now);
     let (window, zone) = (desired.window, &desired.time_zone);
-    // Nothing of what was read is still to come, or more was read than there is: by a clock that was wrong.
-    let unsound = snapshot.swept_through <= window.near_edge(there, zone)
+    // Nothing of what was read is still to come, or more was read than there is, or later: by a clock that was wrong.
+    let unsound = schedule::is_from_another_clock(snapshot.cursor, there)
+        || snapshot.swept_through <= window.near_edge(there, zone)
         || snapshot.swept_through > window.horizon(there, zone, desired.intervals.horizon_sweep);
     completed
         || unsound

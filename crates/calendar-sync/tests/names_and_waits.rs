@@ -24,6 +24,9 @@ fn only_a_subscriptions_own_callback_urls_are_taken_for_its_own() {
     assert_eq!(channel::generation_of(&own, "other", 3), None);
     assert_eq!(channel::generation_of(&own.replace("hook", "other"), "uid", 3), None);
     assert_eq!(channel::generation_of("", "uid", 3), None);
+    let late = channel::callback_url("https://calendars.example.org", "uid", i64::MAX - 1_000);
+    assert_eq!(channel::generation_of(&late, "uid", i64::MAX), Some(i64::MAX - 1_000), "a long life ends, too");
+    assert_eq!(channel::generation_of(&own, "uid", i64::MAX), None, "and is not remembered for ever");
 }
 
 #[test]

@@ -148,6 +148,10 @@ fn a_sweep_does_not_put_off_the_next_poll() {
 fn going_over_to_poll_mode_closes_what_there_is_and_going_back_reads_what_came_between() {
     let mut case = Case::settled().desiring(|desired| desired.mode = Mode::Poll);
     case.load(stored(&[soon("a")]));
+    // It stops to count before it is closed.
+    let left = ChannelRecord { generation: 1, next: Some(1), ..ChannelRecord::default() };
+    assert_eq!(case.records().channel, left);
+    case.write();
     assert_eq!(case.next(), Step::ListChannels);
     case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)]));
     assert_eq!(case.next(), Step::CloseChannel { id: "chn_1".to_owned() });
