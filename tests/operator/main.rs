@@ -13,6 +13,7 @@ mod filters;
 mod idle;
 mod isolation;
 mod marks;
+mod months;
 mod owners;
 mod privacy;
 mod replicas;
