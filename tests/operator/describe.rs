@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 /// What differs from run to run, by its form.
-const VARYING: [(&str, &str); 14] = [
+const VARYING: [(&str, &str); 15] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>"),
     (r"read up to \d{4}-\d\d-\d\d", "read up to <date>"),
     (r"Swept Through: +\d{4}-\d\d-\d\d", "Swept Through:  <date>"),
@@ -22,6 +22,7 @@ const VARYING: [(&str, &str); 14] = [
     (r"shown-[a-z0-9-]+", "<namespace>"),
     // What comes first depends on the hour of the day.
     (r"What: +(FullSync|HorizonSweep|ChannelCheck)\b", "What:  <work>"),
+    (r"Count: +\d+", "Count:  <number>"),
     (r"Sequence: +\d+", "Sequence:  <number>"),
     // No age, but an interval.
     (r"(every|after) (\d+)m\b", "$1 $2 min"),

@@ -26,7 +26,7 @@ use kube::api::ListParams;
 use crate::support::{World, event};
 
 /// Between two changes of a busy owner.
-const PACE: Duration = Duration::from_millis(40);
+const PACE: Duration = Duration::from_millis(100);
 
 /// Puts Cronofy's clock back, so that it is right again when this time has passed there.
 fn begin_before(sim: &Simulator, time: SignedDuration) {
