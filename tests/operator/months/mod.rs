@@ -39,12 +39,12 @@ async fn while_it_changes<T>(world: &World, other: impl Future<Output = T>) -> T
         let mut pace = tokio::time::interval(PACE);
         for number in 0_i64.. {
             pace.tick().await;
-            let place = number % 12;
-            let uid = format!("changing {place}");
+            let day = number % 12;
+            let uid = format!("changing {day}");
             if number % 5 == 4 {
                 let _not_there = world.sim.delete_event(&uid);
             } else {
-                world.sim.put_event(&world.account, event(&format!("change {number}"), place).uid(uid)).unwrap();
+                world.sim.put_event(&world.account, event(&format!("change {number}"), day).uid(uid)).unwrap();
             }
         }
     };

@@ -45,7 +45,7 @@ async fn polling_works_with_no_listener_exposed_and_push_says_what_it_lacks() {
     let operator = Operator::start(&options).await;
     world.titles("polled", &["renamed", "three"]).await;
     world.ready("polled").await;
-    assert_eq!(operator.metric("cronofy_operator_sweeps_total{kind=\"poll\",outcome=\"success\"}").await, 1.0);
+    assert!(operator.metric("cronofy_operator_sweeps_total{kind=\"poll\",outcome=\"success\"}").await > 0.0);
     for endpoint in [Endpoint::ListChannels, Endpoint::CreateChannel] {
         assert_eq!(world.sim.count(endpoint), 0, "{endpoint:?}");
     }
