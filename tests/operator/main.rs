@@ -15,6 +15,7 @@ mod idle;
 mod isolation;
 mod large;
 mod marks;
+mod months;
 mod owners;
 mod pages;
 mod privacy;

@@ -92,7 +92,7 @@ fn engine(desired: &Desired, observed: &Observed, resting: Option<&Step>, now: T
     let stalled = match (stop, waiting) {
         (Some(stop), _) => yes(stop_reason(stop), ready.message.clone()),
         (None, Some(Failures { last, .. })) => yes(last.reason.as_str(), last.message.clone()),
-        (None, None) => no("NotStalled", "nothing waits for a person"),
+        (None, None) => no("NotStalled", "it goes on by itself"),
     };
     let reconciling = if stalled.status == ConditionStatus::True {
         no("Stalled", "waits for a person")
@@ -118,6 +118,9 @@ fn credentials(observed: &Observed) -> Says {
         && is_about_credentials(last.reason)
     {
         return no(last.reason.as_str(), last.message.clone());
+    }
+    if observed.record.erased.is_some() {
+        return unknown("Erased", "not used any more, since the account's owner had the data erased");
     }
     if observed.record.account.is_some() {
         yes("Accepted", "Cronofy accepts the application's and the account's credentials")
@@ -212,7 +215,12 @@ fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>, now: Time
             )
         }
         (None, None) => {
-            unknown("VerificationPending", format!("Cronofy has not yet reached {base}: a new channel is tried out"))
+            let made = record.created.map_or_else(String::new, |time| format!(" made at {time:.0}"));
+            let limit = Interval::from(calendar_sync::VERIFICATION_LIMIT);
+            let message = format!(
+                "Cronofy has not yet reached {base} through the channel{made}: after {limit} changes are read meanwhile"
+            );
+            unknown("VerificationPending", message)
         }
     }
 }
@@ -256,7 +264,10 @@ fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
 
 fn ready(desired: &Desired, observed: &Observed, causes: [&Says; 3]) -> Says {
     if desired.suspended {
-        return no("Suspended", "spec.suspend is true: the copy stays as it is; set it to false to go on");
+        return no(
+            "Suspended",
+            "spec.suspend is true: the copy stays as it is, notifications are noted; set it to false to go on",
+        );
     }
     let [credentials, synced, channel] = causes;
     let channel = Some(channel).filter(|_| desired.mode == Mode::Push);

@@ -21,6 +21,8 @@ pub struct OperatorOptions {
     pub lease_namespace: String,
     /// Base URL that Cronofy is told; `None` puts the operator's own webhook address there.
     pub webhook_base_url: Option<String>,
+    /// Without: it runs without a base URL, and nobody is to call.
+    pub webhook: bool,
     pub environment: BTreeMap<String, String>,
     pub arguments: Vec<String>,
 }
@@ -41,7 +43,7 @@ impl Operator {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cronofy-operator"));
         command
             .args(["run", "--allow-http-callback", "--allow-custom-endpoints", "--log-format", "json"])
-            .args(["--webhook-base-url", &base])
+            .args(options.webhook.then_some(["--webhook-base-url", &base]).into_iter().flatten())
             .args(["--webhook-listen", &webhook.to_string(), "--admin-listen", &admin.to_string()])
             .args(["--lease-namespace", &options.lease_namespace])
             // Short, so that another one takes over soon; long enough for an API server that shares a busy machine.

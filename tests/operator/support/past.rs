@@ -27,8 +27,8 @@ pub async fn let_pass(world: &World, name: &str, time: SignedDuration) {
 pub async fn age_field(world: &World, name: &str, pointer: &str, time: SignedDuration) {
     let status = json!(world.subscriptions().get(name).await.unwrap().status);
     let value = status.pointer(pointer).unwrap_or_else(|| panic!("{name} has {pointer}: {status:#}")).clone();
-    let path = pointer.trim_start_matches('/').rsplit('/');
-    let patch = path.fold(earlier(value, time), |value, key| json!({ key: value }));
+    let keys = pointer.trim_start_matches('/').rsplit('/');
+    let patch = keys.fold(earlier(value, time), |value, key| json!({ key: value }));
     patch_status(world, name, patch).await;
 }
 
@@ -94,6 +94,6 @@ fn sealed(index: &str) -> String {
     let open = with(index, "seal", "");
     let compact: String = open.lines().map(|line| line.trim_start().replacen("\": ", "\":", 1)).collect();
     let digest = Sha256::digest(compact.as_bytes());
-    let seal: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let seal = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     with(&open, "seal", &seal)
 }

@@ -1,12 +1,12 @@
 //! A namespace of its own on the shared API server, with its own simulated Cronofy and its own operators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use calendar_reader::{Kind, Reader};
 use cronofy_operator::api::{CalendarSubscription, CronofyApplication};
-use cronofy_sim::{AccountDraft, Channel, Options, Settings, Simulator};
+use cronofy_sim::{AccountDraft, Channel, Options, ReadQuery, Settings, Simulator};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -113,6 +113,7 @@ impl World {
             namespaces: vec![self.ns().to_owned()],
             lease_namespace: self.ns().to_owned(),
             webhook_base_url: None,
+            webhook: true,
             environment: BTreeMap::new(),
             arguments: Vec::new(),
         }
@@ -132,6 +133,7 @@ impl World {
             namespaces: Vec::new(),
             lease_namespace: home,
             webhook_base_url: None,
+            webhook: true,
             environment: BTreeMap::new(),
             arguments: Vec::new(),
         }
@@ -362,6 +364,28 @@ impl World {
             found == wanted
         })
         .await;
+    }
+
+    /// Waits until the copy is what the whole account shows in a read at the moment, by id, title and start.
+    pub async fn equals_calendar(&self, name: &str) {
+        let query = ReadQuery { include_managed: true, ..ReadQuery::default() };
+        let key = |event: &Value, id: &str| [id, "summary", "start"].map(|key| event[key].to_string());
+        let calendar = || -> BTreeSet<_> {
+            self.sim.read(&self.account, &query).iter().map(|event| key(event, "event_uid")).collect()
+        };
+        let text = format!("{name} equals the calendar");
+        let equal = eventually(&text, PATIENCE, || async {
+            let copy: BTreeSet<_> = self.events(name).await.iter().map(|event| key(event, "id")).collect();
+            (copy == calendar()).then_some(())
+        });
+        if let Err(error) = equal.await {
+            let status = self.subscriptions().get(name).await.map(|subscription| json!(subscription.status));
+            panic!(
+                "{error}; the calendar has {:#?}, the copy {:#?}, the status is {status:#?}",
+                calendar(),
+                self.events(name).await
+            );
+        }
     }
 
     /// Waits until a subscription is gone.
