@@ -284,7 +284,6 @@ impl Observed {
     fn page(&mut self, desired: &Desired, step: &Step, page: Page, now: Timestamp) {
         let Step::ReadEvents(request) = step else { return };
         let Page { events, managed, more, server_time } = page;
-        self.memory.account_fresh = false;
         self.memory.clock_difference = difference(server_time, now);
         if request.page == 0 && self.restarts < MOST_RESTARTS && self.asks_for_other_dates(desired, request, now) {
             // Asked by a clock that was wrong: what lies beyond would be dropped, or taken for read.
@@ -347,6 +346,7 @@ impl Observed {
 
     fn read_ended(&mut self, reading: &Reading, now: Timestamp) {
         self.memory.last_read = Some(now);
+        self.memory.account_fresh = false;
         if reading.shows_changes() {
             self.memory.last_look = Some(now);
         }

@@ -265,7 +265,12 @@ impl World {
     pub async fn at_rest(&self, name: &str) -> CalendarSubscription {
         self.sim.settle().await;
         let rests = |subscription: &CalendarSubscription| {
-            condition(subscription, "Ready").0 == "True" && observed(subscription) && !pending(subscription)
+            let next = subscription.status.as_ref().and_then(|status| status.sync.as_ref()?.next.as_ref());
+            condition(subscription, "Ready").0 == "True"
+                && observed(subscription)
+                && !pending(subscription)
+                // The status of the pass in which the channel was verified is followed by that of its end.
+                && next.is_some_and(|next| next.what != "Verification")
         };
         self.until(name, "rests", rests).await
     }

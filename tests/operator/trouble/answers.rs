@@ -100,9 +100,8 @@ pub fn way_to(endpoint: Endpoint) -> (Requests, Requests) {
         ListChannels => (times(1, &[Token, UserInfo, Events]), times(1, &[ListChannels])),
         // A channel is only asked for if a fresh list does not show it.
         CreateChannel => (times(1, &[Token, UserInfo, Events]), times(1, &[ListChannels, CreateChannel])),
-        // What a full read lacks means something only if every profile is connected.
-        Events => (times(0, &[]), times(1, &[UserInfo, Events])),
-        EventsPage => (times(0, &[]), times(1, &[UserInfo, Events, EventsPage])),
+        Events => (times(0, &[]), times(1, &[Events])),
+        EventsPage => (times(0, &[]), times(1, &[Events, EventsPage])),
         other => panic!("no subscription calls {other:?}"),
     }
 }
