@@ -39,6 +39,11 @@ pub fn next(desired: &Desired, observed: &Observed, now: Timestamp) -> Step {
         return stop;
     }
     if desired.suspended {
+        // What must not be shown any more goes nevertheless, as soon as the store can be reached.
+        let retry = waiting_for_retry(observed, now).filter(|_| store_failed(observed));
+        if let Some(wait) = retry {
+            return wait;
+        }
         return Step::Wait { until: None, why: Why::Suspended };
     }
     if let Some(wait) = waiting_for_retry(observed, now).filter(|_| !observed.only_channel_failed()) {
@@ -123,18 +128,20 @@ pub(crate) fn waiting_for_retry(observed: &Observed, now: Timestamp) -> Option<S
 /// What is stored is looked at first in each pass, and what is not allowed any more goes before anything else: also while
 /// nothing is read.
 fn narrow(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> {
-    match &observed.stored {
-        Stored::Unread => {
-            let failures = observed.record.failures.as_ref().filter(|failures| failures.last.reason.is_of_store());
-            let rests = failures.is_some()
-                && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed).is_some());
-            (!rests).then_some(Step::Load)
-        }
+    let step = match &observed.stored {
+        Stored::Unread => Step::Load,
         Stored::Present(snapshot) if snapshot.visibility > desired.visibility => {
-            Some(Step::Commit(Box::new(snapshot.narrowed(desired.visibility))))
+            Step::Commit(Box::new(snapshot.narrowed(desired.visibility)))
         }
-        Stored::Present(_) | Stored::Absent | Stored::Damaged => None,
-    }
+        Stored::Present(_) | Stored::Absent | Stored::Damaged => return None,
+    };
+    let rests =
+        store_failed(observed) && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed).is_some());
+    (!rests).then_some(step)
+}
+
+fn store_failed(observed: &Observed) -> bool {
+    observed.record.failures.as_ref().is_some_and(|failures| failures.last.reason.is_of_store())
 }
 
 fn blocked(desired: &Desired, observed: &Observed) -> Option<Step> {

@@ -53,11 +53,12 @@ impl Stored {
 }
 
 impl Snapshot {
-    /// The same with no more than this of each event.
+    /// The same with no more than this of each event. What is gone comes back only by a read of everything, so it counts as
+    /// read for nothing that could be wanted.
     #[must_use]
     pub fn narrowed(&self, visibility: Visibility) -> Self {
         let events = self.events.iter().map(|(id, event)| (id.clone(), visibility.of(event.clone()))).collect();
-        Self { visibility, events, ..self.clone() }
+        Self { visibility, fingerprint: String::new(), events, ..self.clone() }
     }
 }
 

@@ -312,7 +312,12 @@ impl Ledger {
                 let over = self.over.filter(|over| *over > pending.since && *over <= excused);
                 (Loss::Away, over.unwrap_or(excused), Loss::Away.bound(goal.desired))
             }
-            None => (pending.loss, pending.since, pending.deadline.duration_since(pending.since)),
+            // Later than its deadline only because of a clock that had jumped.
+            None => {
+                let by = self.due(goal.desired, pending).max(pending.deadline);
+                let by = if goal.time > pending.deadline { by } else { pending.deadline };
+                (pending.loss, pending.since, by.duration_since(pending.since))
+            }
         };
         let repair = Repair { count: 1, took: goal.time.duration_since(since), bound };
         self.slowest.entry(loss).and_modify(|slowest| slowest.join(repair)).or_insert(repair);

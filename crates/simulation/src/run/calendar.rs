@@ -29,6 +29,7 @@ impl Run<'_> {
         if !managed {
             self.world.cronofy.announce_change(&touched, self.world.now);
         }
+        self.ledger.forget(uids(number).into_iter());
         self.ledger.caused(uids(number).into_iter(), loss);
         self.look_at(&uids(number).into(), Some(loss))
     }
@@ -38,6 +39,7 @@ impl Run<'_> {
         let modified = later(self.time, SignedDuration::from_secs(-100));
         self.apply(number, put, modified);
         let loss = self.unannounced(Loss::ShownLate);
+        self.ledger.forget(uids(number).into_iter());
         self.ledger.caused(uids(number).into_iter(), loss);
         self.look_at(&uids(number).into(), Some(loss))
     }
@@ -156,6 +158,11 @@ impl Run<'_> {
         });
         if let Edit::Visibility(_) = edit {
             self.narrow_by = Some(later(self.time, SignedDuration::from_mins(1)));
+        }
+        if self.world.wanted.mode == Mode::Poll {
+            let announced =
+                [Loss::Announced, Loss::Lost, Loss::Closed, Loss::Fallback, Loss::ShownLate, Loss::OwnWrite];
+            self.ledger.relabel(&self.world.wanted, &announced, Loss::Polled);
         }
         self.ledger.restart(&self.world.wanted, self.time);
         self.look(Some(Loss::Edited))

@@ -14,6 +14,9 @@ use crate::world::{World, later};
 
 impl Run<'_> {
     pub(super) fn judge_lateness(&mut self) -> Result<(), String> {
+        if self.is_healthy() {
+            self.ledger.relabel(&self.world.wanted, &[Loss::Fallback], Loss::Lost);
+        }
         let (desired, time) = (&self.world.wanted, self.time);
         if let Some((uid, pending)) = self.ledger.overdue(desired, time)
             && !self.is_excused()

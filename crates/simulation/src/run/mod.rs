@@ -210,12 +210,17 @@ impl<'a> Run<'a> {
 
     /// Whether nothing can be done at present.
     fn is_excused(&self) -> bool {
-        let away = self.has(Trouble::Away) || self.has(Trouble::Limited) || self.has(Trouble::Down);
-        away || self.has(Trouble::Suspended)
-            || self.has(Trouble::Revoked)
+        self.is_away()
             || self.world.status.record.held.is_some()
             || matches!(self.rests, Some(Step::Stop(_)))
             || matches!(self.rests, Some(Step::Wait { why: Why::Retry, .. }) if !self.only_channel_failed())
+    }
+
+    /// Whether Cronofy, the operator or a person's leave is away.
+    fn is_away(&self) -> bool {
+        [Trouble::Away, Trouble::Limited, Trouble::Down, Trouble::Suspended, Trouble::Revoked]
+            .into_iter()
+            .any(|trouble| self.has(trouble))
     }
 
     fn only_channel_failed(&self) -> bool {

@@ -112,7 +112,7 @@ impl Run<'_> {
     pub(super) fn begins(&mut self, trouble: Trouble) -> bool {
         self.troubles.push(trouble);
         if self.is_excused() {
-            self.ledger.excused = Some(self.time);
+            (self.ledger.excused, self.ledger.over) = (Some(self.time), None);
         }
         true
     }
@@ -234,7 +234,7 @@ impl Run<'_> {
             }
             _ => {}
         }
-        if self.ledger.excused == Some(self.time) {
+        if self.ledger.excused == Some(self.time) && !self.is_away() {
             self.ledger.over = Some(self.time);
         }
     }

@@ -201,7 +201,9 @@ impl Cronofy {
     /// The channels that are listed.
     #[must_use]
     pub fn list(&self, now: Timestamp) -> Vec<RemoteChannel> {
-        let shown = |channel: &&RemoteChannel| !self.unlisted.iter().any(|(id, from)| *id == channel.id && *from > now);
+        let shown = |channel: &&RemoteChannel| {
+            !self.unlisted.iter().any(|(id, from)| *id == channel.id && *from > self.clock(now))
+        };
         let closed = self.closed.iter().filter(|_| self.switches.closed_listed);
         let strangers = (0..self.strangers).map(|number| RemoteChannel {
             id: format!("foreign_{number:03}"),
@@ -226,9 +228,10 @@ impl Cronofy {
         let id = format!("chn_{:03}", self.last_channel);
         let channel = RemoteChannel { id: id.clone(), callback_url: callback_url.to_owned(), filter: filter.clone() };
         self.channels.push(channel.clone());
-        self.unlisted.retain(|(_, from)| *from > now);
+        let time = self.clock(now);
+        self.unlisted.retain(|(_, from)| *from > time);
         if self.switches.listing_lag > SignedDuration::ZERO {
-            self.unlisted.push((id.clone(), later(now, self.switches.listing_lag)));
+            self.unlisted.push((id.clone(), later(time, self.switches.listing_lag)));
         }
         self.outbox.push(Notification { channel, kind: NotificationType::Verification, changes_since: None });
         Some(id)

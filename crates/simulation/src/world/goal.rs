@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calendar_sync::{Desired, Event, EventsRequest, Mode, Snapshot, Step, Stop, Visibility, Why};
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{SignedDuration, ToSpan};
 
 use super::calendar::{Entry, Span, wanted};
 use super::cronofy::FRAGILE;
@@ -46,8 +46,7 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
         let edge = later(zone.start_of(near), SignedDuration::from_hours(24));
         let shown = stored.or(present.map(|entry| &entry.event));
         let leaving = shown.is_some_and(|event| event.end.instant(zone) < edge);
-        let since = read.request.modified_since;
-        let unseen = stored.is_none() && present.is_some_and(|entry| entered_unseen(desired, snapshot, entry, since));
+        let unseen = stored.is_none() && present.is_some_and(|entry| entered_unseen(desired, snapshot, entry));
         // What a read lacks is kept while a profile is not complete, and until a second one agrees.
         let kept = !snapshot.complete && present.is_none() && exists;
         if stored != expected.as_ref() && !unseen && !kept && !leaving {
@@ -58,16 +57,11 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
 }
 
 /// Whether the event is at an edge that Cronofy may count in another zone, or came into the window as time passed, which no
-/// delta shows: sweeps are to find it. `since` is from when on the last read showed changes.
-fn entered_unseen(desired: &Desired, snapshot: &Snapshot, entry: &Entry, since: Option<Timestamp>) -> bool {
+/// delta shows: sweeps are to find it.
+fn entered_unseen(desired: &Desired, snapshot: &Snapshot, entry: &Entry) -> bool {
     let zone = &desired.time_zone;
     // Sweeps read the last two days once more.
-    let unsure = zone.start_of(snapshot.swept_through.saturating_add((-2).days()));
-    if entry.event.start.instant(zone) >= unsure && since.is_none() {
-        return true;
-    }
-    entry.event.start.instant(zone) >= unsure
-        && since.is_none_or(|since| entry.modified.as_second() < since.as_second())
+    entry.event.start.instant(zone) >= zone.start_of(snapshot.swept_through.saturating_add((-2).days()))
 }
 
 /// The copy equals the remote calendars within filter, window and visibility, and nothing is left to be done but regular work.
@@ -78,7 +72,7 @@ pub fn is_copied(world: &World, rest: &Step) -> Result<(), String> {
     must(is_regular(rest), || format!("rests at {rest:?}: {:#?}", world.status))?;
     let desired = &world.wanted;
     let snapshot = world.store.snapshot().ok_or("nothing is stored")?;
-    let Some(EventsRequest { range, modified_since, .. }) = world.audit.latest() else {
+    let Some(EventsRequest { range, .. }) = world.audit.latest() else {
         return Err("nothing was read".to_owned());
     };
     let zone = &desired.time_zone;
@@ -99,7 +93,7 @@ pub fn is_copied(world: &World, rest: &Step) -> Result<(), String> {
     }
     for (id, entry) in &remote {
         let copied = snapshot.events.contains_key(*id);
-        let unseen = entered_unseen(desired, snapshot, entry, *modified_since);
+        let unseen = entered_unseen(desired, snapshot, entry);
         must(copied || unseen, || format!("{id} is missing: {entry:?}"))?;
     }
     let record = &world.status.record;

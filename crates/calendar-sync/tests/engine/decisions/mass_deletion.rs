@@ -91,3 +91,26 @@ fn narrowing_needs_no_read_and_comes_before_anything_else() {
         assert_eq!(narrowed.cursor, snapshot(&[]).cursor, "nothing was read");
     }
 }
+
+#[test]
+fn narrowing_and_widening_again_reads_everything_since_what_was_cut_is_gone() {
+    let mut case = Case::settled().desiring(|desired| desired.visibility = Visibility::Busy);
+    case.load(stored(&many(2)));
+    let narrowed = case.commits();
+    let mut wide = Case::settled();
+    wide.load(Stored::Present(Box::new(narrowed))).look();
+    assert_eq!(wide.reads().purpose, Purpose::Full);
+}
+
+#[test]
+fn a_store_that_fails_to_be_narrowed_is_tried_again_later_also_while_suspended() {
+    let mut case = Case::settled().desiring(|desired| {
+        desired.visibility = Visibility::Busy;
+        desired.suspended = true;
+    });
+    case.load(stored(&many(2))).fail(Reason::StoreUnavailable, Retry::Backoff);
+    let Step::Wait { until: Some(until), why: Why::Retry } = case.next() else { panic!("{:?}", case.next()) };
+    let mut again = Case { now: until, ..case.again() };
+    again.load(stored(&many(2)));
+    assert_eq!(again.commits().visibility, Visibility::Busy);
+}
