@@ -82,7 +82,8 @@ use super::{CalendarSubscriptionStatus, Interval, rules};
 pub struct CalendarSubscriptionSpec {
     /// The `CronofyApplication` whose credentials and request budget are used.
     pub application_ref: ApplicationRef,
-    /// Whose calendars are copied: exactly one of `secretRef` and `applicationCalendarId`.
+    /// Whose calendars are copied: exactly one of `secretRef` and `applicationCalendarId`. With another account all that was
+    /// copied of the one before goes first, and its push channel is closed.
     pub account: AccountSource,
     /// Cronofy's ids of the calendars to copy, 1 to 100, each once, in any order. Default: all calendars of the account.
     #[schemars(length(max = 100), transform = rules::list_of_ids)]

@@ -26,6 +26,10 @@ pub struct CalendarSubscriptionStatus {
     #[schemars(length(max = 262_144))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_request: Option<String>,
+    /// Hash of whose account the output and the channel are of. Another `spec.account` ends both and begins anew.
+    #[schemars(length(max = 128))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_source: Option<String>,
     /// The account, as Cronofy describes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountStatus>,

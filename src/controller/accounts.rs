@@ -44,6 +44,16 @@ pub enum AccountKey {
 }
 
 impl Grant {
+    /// Stands for the account, in a status: another one means other people's calendars.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let account = match &self.account {
+            AccountKey::Secret(secret) => ("Secret", secret.to_string()),
+            AccountKey::ApplicationCalendar(id) => ("application calendar", id.clone()),
+        };
+        calendar_sync::fingerprint(&(&self.api, account))
+    }
+
     /// A key for fairness among accounts.
     #[must_use]
     pub fn account_key(&self) -> String {

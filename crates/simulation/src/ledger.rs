@@ -307,17 +307,14 @@ impl Ledger {
     fn arrived(&mut self, goal: &Goal<'_>, pending: &Pending) {
         let excused = self.excused.max(self.unsure);
         let excused = excused.filter(|excused| *excused > pending.since && goal.time > pending.deadline);
-        let (loss, since, bound) = match excused {
-            Some(excused) => {
-                let over = self.over.filter(|over| *over > pending.since && *over <= excused);
-                (Loss::Away, over.unwrap_or(excused), Loss::Away.bound(goal.desired))
-            }
+        let (loss, since, bound) = if let Some(excused) = excused {
+            let over = self.over.filter(|over| *over > pending.since && *over <= excused);
+            (Loss::Away, over.unwrap_or(excused), Loss::Away.bound(goal.desired))
+        } else {
             // Later than its deadline only because of a clock that had jumped.
-            None => {
-                let by = self.due(goal.desired, pending).max(pending.deadline);
-                let by = if goal.time > pending.deadline { by } else { pending.deadline };
-                (pending.loss, pending.since, by.duration_since(pending.since))
-            }
+            let by = self.due(goal.desired, pending).max(pending.deadline);
+            let by = if goal.time > pending.deadline { by } else { pending.deadline };
+            (pending.loss, pending.since, by.duration_since(pending.since))
         };
         let repair = Repair { count: 1, took: goal.time.duration_since(since), bound };
         self.slowest.entry(loss).and_modify(|slowest| slowest.join(repair)).or_insert(repair);

@@ -17,7 +17,7 @@ use super::outputs::{NoPlace, Place};
 use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
 use super::{Error, narrow, status, transitions, translate};
-use crate::api::{CalendarSubscription, StoreKind};
+use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, StoreKind};
 use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
 use crate::controller::context::{Context, Remembered};
@@ -148,11 +148,13 @@ impl<'a> Driver<'a> {
     /// Writes the status if it differs, and tells of the transition by Events.
     async fn write_status(&mut self, observed: &Observed, resting: Option<&Step>) -> Result<(), Error> {
         let generation = self.object.metadata.generation;
-        let desired = self.desired;
+        let (desired, source) = (self.desired, self.grant.source());
         let now = Timestamp::now();
         let before = self.object.status.clone().unwrap_or_default();
         let written = status::write(self.api, self.object.clone(), observed.acted_on, |before| {
-            status::compose(before, generation, &Verdict::Engine { desired, observed, resting, now })
+            let verdict = Verdict::Engine { desired, observed, resting, now };
+            let source = Some(source.clone());
+            CalendarSubscriptionStatus { account_source: source, ..status::compose(before, generation, &verdict) }
         });
         let (object, changed) = written.await?;
         if changed {

@@ -7,6 +7,7 @@
 mod cleanup;
 mod dereference;
 mod execute;
+mod move_out;
 mod narrow;
 mod outputs;
 mod status;
@@ -28,6 +29,7 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 
 use self::execute::Driver;
+use self::move_out::Moved;
 use self::status::WriteError;
 use self::verdict::Verdict;
 use super::context::Context;
@@ -130,6 +132,10 @@ async fn keep(
         Ok(found) => found,
         Err(dereference::Error::Refused(refusal)) => return refuse(context, api, object, &refusal).await,
         Err(dereference::Error::Call(error)) => return Err(error.into()),
+    };
+    let object = match Box::pin(move_out::move_out(context, api, object, &found)).await? {
+        Moved::Out(object) => *object,
+        Moved::Waits(action) => return Ok(action),
     };
     let uid = object.uid().unwrap_or_default();
     let remembered = context.remembered(&uid);

@@ -1,6 +1,7 @@
 //! Every field of the spec can change at any time.
 
 use cronofy_operator::api::CalendarSubscription;
+use cronofy_sim::AccountDraft;
 use serde_json::{Value, json};
 use testenv::eventually;
 
@@ -106,4 +107,27 @@ async fn after_a_walk_through_all_fields_amid_changes_it_is_as_if_the_last_spec_
             assert!(world.output(former).await.is_none(), "{former} stays behind");
         }
     }
+}
+
+/// Another account is other people's calendar: nothing of the one before may be left among it, and no guard may hold it back.
+#[tokio::test]
+async fn another_account_replaces_all_that_was_copied_of_the_one_before() {
+    let world = World::start("another").await;
+    for number in 0..30 {
+        world.sim.put_event(&world.account, event(&format!("of the first {number}"), number)).unwrap();
+    }
+    let second = world.sim.add_account(AccountDraft::default());
+    world.sim.put_event(&second, event("of the second", 1)).unwrap();
+    world.secret("second", &[("refresh_token", &world.sim.issue_refresh_token(&second, CLIENT_ID))]).await;
+    let _operator = world.operator().await;
+    world.subscribe("all", json!({})).await;
+    world.at_rest("all").await;
+    world.subscribe("all", json!({ "account": { "secretRef": { "name": "second" } } })).await;
+    world.titles("all", &["of the second"]).await;
+    let changed = world.at_rest("all").await;
+    assert_eq!(changed.status.unwrap().account.unwrap().id, Some(second.clone()));
+    assert!(world.sim.open_channels(&world.account).is_empty(), "the channel of the one before is closed");
+    assert_eq!(world.sim.open_channels(&second).len(), 1);
+    world.sim.put_event(&second, event("told", 2)).unwrap();
+    world.titles("all", &["of the second", "told"]).await;
 }
