@@ -382,6 +382,12 @@ impl Ledger {
         self.pending.values().filter(|pending| pending.loss == loss).count()
     }
 
+    /// Whether the event is not in the copy as it should be.
+    #[must_use]
+    pub fn is_pending(&self, uid: &str) -> bool {
+        self.pending.contains_key(uid)
+    }
+
     /// Whether all has arrived.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -29,9 +29,25 @@ impl Run<'_> {
         if !managed {
             self.world.cronofy.announce_change(&touched, self.world.now);
         }
-        self.ledger.forget(uids(number).into_iter());
-        self.ledger.caused(uids(number).into_iter(), loss);
-        self.look_at(&uids(number).into(), Some(loss))
+        self.changed(number, self.time, loss)
+    }
+
+    /// What differs of an event that has changed then differs since now, and for that reason.
+    fn changed(&mut self, number: usize, modified: Timestamp, loss: Loss) -> Result<(), String> {
+        for uid in uids(number) {
+            let calendars = &self.world.cronofy.calendars;
+            if !calendars.of(&uid).any(|entry| entry.modified == modified) {
+                continue;
+            }
+            // A delta tells nothing of what had vanished before.
+            let loss = if calendars.is_untold(&uid) { Loss::Untold } else { loss };
+            if loss != Loss::Untold {
+                self.ledger.forget(std::iter::once(uid.clone()));
+            }
+            self.ledger.caused(std::iter::once(uid.clone()), loss);
+            self.look_at(&BTreeSet::from([uid]), Some(loss))?;
+        }
+        Ok(())
     }
 
     /// What was announced before is shown now, with the time at which it happened.
@@ -39,9 +55,7 @@ impl Run<'_> {
         let modified = later(self.time, SignedDuration::from_secs(-100));
         self.apply(number, put, modified);
         let loss = self.unannounced(Loss::ShownLate);
-        self.ledger.forget(uids(number).into_iter());
-        self.ledger.caused(uids(number).into_iter(), loss);
-        self.look_at(&uids(number).into(), Some(loss))
+        self.changed(number, modified, loss)
     }
 
     pub(super) fn apply(

@@ -73,7 +73,11 @@ impl Run<'_> {
         let loss = loss.or(self.has(Trouble::ShiftingPages).then_some(Loss::Untold));
         let World { wanted, cronofy, store, .. } = &self.world;
         let goal = Goal { desired: wanted, calendars: &cronofy.calendars, unknown: &unknown, time: self.time };
-        self.ledger.look(&goal, store.snapshot(), uids, loss)
+        self.ledger.look(&goal, store.snapshot(), uids, loss)?;
+        if unknown.is_empty() {
+            self.world.cronofy.calendars.retain_untold(|uid| self.ledger.is_pending(uid));
+        }
+        Ok(())
     }
 
     /// Whether the channel has been there for so long that all was announced through it.

@@ -152,6 +152,11 @@ impl Calendars {
         self.vanished.contains(uid)
     }
 
+    /// Keeps only these of the uids that vanished without a trace: of the others the copy knows.
+    pub fn retain_untold(&mut self, is_untold: impl Fn(&str) -> bool) {
+        self.vanished.retain(|uid| is_untold(uid));
+    }
+
     /// Forgets tombstones from before this time, and what ended before it: no read shows either.
     pub fn forget(&mut self, before: Timestamp) {
         let utc = TimeZone::utc();

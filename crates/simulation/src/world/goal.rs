@@ -43,7 +43,7 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
         });
         let expected = present.map(|entry| visible(&entry.event, desired.visibility));
         let stored = snapshot.events.get(id);
-        let edge = later(zone.start_of(near), SignedDuration::from_hours(24));
+        let edge = later(zone.start_of(near), SignedDuration::from_hours(60));
         let shown = stored.or(present.map(|entry| &entry.event));
         let leaving = shown.is_some_and(|event| event.end.instant(zone) < edge);
         let unseen = stored.is_none() && present.is_some_and(|entry| entered_unseen(desired, snapshot, entry));
