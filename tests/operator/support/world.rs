@@ -247,11 +247,15 @@ impl World {
         self.until(name, "is Ready", |subscription| condition(subscription, "Ready").0 == "True").await
     }
 
-    /// Waits until it is Ready for the present spec, all is delivered, and nothing of it is pending any more.
+    /// Waits until it is Ready for the present spec, all is delivered, nothing of it is pending any more, and the look that
+    /// follows a new channel is over.
     pub async fn at_rest(&self, name: &str) -> CalendarSubscription {
         self.sim.settle().await;
         let rests = |subscription: &CalendarSubscription| {
-            condition(subscription, "Ready").0 == "True" && observed(subscription) && !pending(subscription)
+            let channel = subscription.status.as_ref().and_then(|status| status.channel.as_ref());
+            let looked_at = channel.is_none_or(|channel| channel.id.is_none() || channel.last_check_time.is_some());
+            let ready = condition(subscription, "Ready").0 == "True";
+            ready && looked_at && observed(subscription) && !pending(subscription)
         };
         self.until(name, "rests", rests).await
     }
