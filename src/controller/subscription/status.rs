@@ -7,7 +7,7 @@ use calendar_sync::{
     Account, ChannelRecord, Desired, Failure, Failures, Held, Mark, NotificationType, Observed, Output, Profile,
     Reason, Record, Retry, Stop,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_controller::conditions::{self, ConditionStatus, DesiredCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
@@ -157,15 +157,20 @@ fn write_record(
         output,
         failures,
     } = &observed.record;
-    status.channel = channel_status(channel, calendar_sync::renewal(desired, channel));
+    let renewal = status.channel.take().and_then(|channel| channel.renewal_time);
+    let renewal = calendar_sync::renewal(desired, channel).map(|time| steady(renewal, time));
+    status.channel = channel_status(channel, renewal);
     status.account = account.as_ref().map(|Account { id, profiles }| AccountStatus {
         id: id.clone(),
         profiles: profiles.iter().map(profile_status).collect(),
     });
-    let next = calendar_sync::upcoming(desired, observed, now)
-        .map(|(what, time)| NextWork { what: what.as_str().to_owned(), time: whole_seconds(time) });
+    let before = status.sync.take().and_then(|sync| sync.next);
+    let next = calendar_sync::upcoming(desired, observed, now).map(|(what, time)| {
+        let same = before.clone().filter(|before| before.what == what.as_str());
+        NextWork { what: what.as_str().to_owned(), time: steady(same.map(|before| before.time), time) }
+    });
     // While work is under way it is not known yet what comes after it.
-    let before = status.sync.take().and_then(|sync| sync.next).filter(|_| !at_rest);
+    let before = before.filter(|_| !at_rest);
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let sync = SyncStatus {
         last_full_sync_time: last_full_sync.map(whole_seconds),
@@ -198,7 +203,7 @@ fn write_record(
     });
 }
 
-fn channel_status(channel: &ChannelRecord, renewal: Option<Timestamp>) -> Option<ChannelStatus> {
+fn channel_status(channel: &ChannelRecord, renewal: Option<Time>) -> Option<ChannelStatus> {
     let ChannelRecord {
         id,
         generation,
@@ -221,7 +226,7 @@ fn channel_status(channel: &ChannelRecord, renewal: Option<Timestamp>) -> Option
         last_notification_time: last_notification.map(whole_seconds),
         last_check_time: last_check.map(whole_seconds),
         suspect_time: suspect.map(whole_seconds),
-        renewal_time: renewal.map(whole_seconds),
+        renewal_time: renewal,
     })
 }
 
@@ -240,6 +245,12 @@ fn profile_status(profile: &Profile) -> ProfileStatus {
 /// Times in a status are whole seconds: what is written equals what is read back.
 fn whole_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// A time to come that was computed from others. Those are read back in whole seconds, which must not shift it by one each time.
+fn steady(before: Option<Time>, time: Timestamp) -> Time {
+    let same = |before: &Time| before.0.duration_since(time).abs() <= SignedDuration::from_secs(1);
+    before.filter(same).unwrap_or_else(|| whole_seconds(time))
 }
 
 /// The same, rounded up: a wait must not seem over while it is not.
@@ -369,6 +380,17 @@ pub fn stop_reason(stop: Stop) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_to_come_does_not_move_when_its_origin_is_read_back_in_whole_seconds() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let written = steady(None, time("2026-11-20T20:00:00.9Z"));
+        assert_eq!(written.0, time("2026-11-20T20:00:00Z"));
+        for same in ["2026-11-20T20:00:00Z", "2026-11-20T20:00:00.9Z", "2026-11-20T19:59:59.1Z"] {
+            assert_eq!(steady(Some(written.clone()), time(same)), written);
+        }
+        assert_eq!(steady(Some(written), time("2026-11-20T20:00:02Z")).0, time("2026-11-20T20:00:02Z"));
+    }
 
     #[test]
     fn whatever_else_than_the_mark_changed_makes_a_decision_out_of_date() {

@@ -86,9 +86,8 @@ fn engine(desired: &Desired, observed: &Observed, resting: Option<&Step>, now: T
     let synced = synced(desired, observed, stop);
     let ready = ready(desired, observed, [&credentials, &synced, &channel]);
     let failures = observed.record.failures.as_ref();
-    // Events are read although the channel waits for a person.
-    let waiting =
-        failures.filter(|failures| resting.is_some() && failures.about_channel && failures.next_retry.is_none());
+    // Events are read although the channel waits for a person, and that it does is said while they are.
+    let waiting = failures.filter(|failures| failures.about_channel && failures.next_retry.is_none());
     let stalled = match (stop, waiting) {
         (Some(stop), _) => yes(stop_reason(stop), ready.message.clone()),
         (None, Some(Failures { last, .. })) => yes(last.reason.as_str(), last.message.clone()),

@@ -261,14 +261,18 @@ impl World {
         self.until(name, "is Ready", |subscription| condition(subscription, "Ready").0 == "True").await
     }
 
-    /// Waits until it is Ready for the present spec, all is delivered, and nothing of it is pending any more.
+    /// Waits until it is Ready for the present spec, all is delivered, nothing of it is pending any more, and the look that
+    /// follows a new channel is over.
     pub async fn at_rest(&self, name: &str) -> CalendarSubscription {
         self.sim.settle().await;
         let rests = |subscription: &CalendarSubscription| {
-            let next = subscription.status.as_ref().and_then(|status| status.sync.as_ref()?.next.as_ref());
+            let status = subscription.status.as_ref();
+            let channel = status.and_then(|status| status.channel.as_ref());
+            let next = status.and_then(|status| status.sync.as_ref()?.next.as_ref());
             condition(subscription, "Ready").0 == "True"
                 && observed(subscription)
                 && !pending(subscription)
+                && channel.is_none_or(|channel| channel.id.is_none() || channel.last_check_time.is_some())
                 // The status of the pass in which the channel was verified is followed by that of its end.
                 && next.is_some_and(|next| next.what != "Verification")
         };
