@@ -5,10 +5,11 @@
 
 use cronofy_operator::api::CronofyApplication;
 use cronofy_sim::{Endpoint, Notification, Signing};
+use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
 use testenv::{AuditEntry, AuditLog, ControlPlane, Options, eventually};
 
@@ -103,6 +104,20 @@ where
     api.patch(name, &PatchParams::default(), &patch).await.unwrap();
 }
 
+/// Waits until the API server no longer tells what was before its start: until its cache of a kind is filled, it passes a watch
+/// on to etcd, which does.
+async fn forgotten<K>(api: &Api<K>)
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let asked = eventually("the watch history is forgotten", PATIENCE, async || {
+        let mut watch = Box::pin(api.watch(&WatchParams::default(), "1").await.ok()?);
+        let first = watch.next().await?.ok()?;
+        matches!(first, WatchEvent::Error(status) if status.code == 410).then_some(())
+    });
+    asked.await.unwrap();
+}
+
 /// Whatever others do around it.
 #[tokio::test]
 async fn what_is_of_no_concern_to_a_subscription_costs_nothing() {
@@ -149,6 +164,9 @@ async fn lists_from_the_start_and_restarts_cost_nothing() {
     proxy.cut();
     annotate_all(&world).await; // else what was seen last would still be good to go on from
     plane.restart().await.unwrap();
+    forgotten(&world.subscriptions()).await;
+    forgotten(&Api::<CronofyApplication>::namespaced(world.client.clone(), world.ns())).await;
+    forgotten(&Api::<ConfigMap>::namespaced(world.client.clone(), world.ns())).await;
     proxy.resume();
     for kind in ["calendarsubscriptions", "cronofyapplications", "configmaps"] {
         let anew = |entry: &AuditEntry| {
