@@ -9,11 +9,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use calendar_reader::{Kind, Reader};
 use clap::Parser;
 use cronofy_sim::{AccountDraft, Options, Simulator};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
 use testenv::{Access, ControlPlane, Scope};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -133,7 +132,7 @@ async fn wait_until_ready(shell: &Shell<'_>) -> Result<()> {
 /// Prints the events in the `ConfigMap`: those that end after now, as many as fit on a screen.
 async fn show_events(shell: &Shell<'_>, now: Timestamp) -> Result<()> {
     const SHOWN: usize = 10;
-    println!("\n$ kubectl get configmap on-call-events -o jsonpath='{{.data.events\\.json}}'    # from now on");
+    println!("\nThe events in the ConfigMap from now on (docs/reading-events.md says how to read them all):");
     let text = shell.events().await?;
     let ahead: Vec<&str> = text.lines().filter(|line| ends_after(line, now)).collect();
     for line in ahead.iter().take(SHOWN) {
@@ -262,13 +261,13 @@ impl Ending {
 struct Shell<'a> {
     plane: &'a ControlPlane,
     access: Access,
-    config_maps: Api<ConfigMap>,
+    reader: Reader,
 }
 
 impl<'a> Shell<'a> {
     fn new(plane: &'a ControlPlane) -> Result<Self> {
-        let config_maps = Api::namespaced(plane.admin()?, NAMESPACE);
-        Ok(Self { plane, access: plane.admin_access().with_namespace(NAMESPACE), config_maps })
+        let reader = Reader::new(plane.admin()?, NAMESPACE, "on-call-events", Kind::ConfigMap);
+        Ok(Self { plane, access: plane.admin_access().with_namespace(NAMESPACE), reader })
     }
 
     async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
@@ -293,8 +292,9 @@ impl<'a> Shell<'a> {
 
     /// The events as stored. Not by kubectl, which takes longer to start than the operator to act.
     async fn events(&self) -> Result<String> {
-        let output = self.config_maps.get("on-call-events").await?;
-        output.data.and_then(|mut data| data.remove("events.json")).context("the ConfigMap has events")
+        let calendar = self.reader.read().await?;
+        let lines: serde_json::Result<Vec<String>> = calendar.events.iter().map(serde_json::to_string).collect();
+        Ok(format!("[\n{}\n]\n", lines?.join(",\n")))
     }
 }
 
