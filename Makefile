@@ -24,8 +24,8 @@ PLANT_SEEDS ?= 60
 
 simulate: ## Run the engine through SEEDS (500) lives of 400 days from FIRST_SEED (1) on, with faults, then with planted bugs.
 	cargo build --release --locked --package simulation
-	target/release/simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED) --days $(DAYS)
-	target/release/simulate --seeds $(PLANT_SEEDS) --days $(DAYS) --plant all
+	cargo run --release --locked --quiet --package simulation -- --seeds $(SEEDS) --first-seed $(FIRST_SEED) --days $(DAYS)
+	cargo run --release --locked --quiet --package simulation -- --seeds $(PLANT_SEEDS) --days $(DAYS) --plant all
 
 tools: ## Build etcd, kube-apiserver, kubectl and helm into the user's cache, if they are not there.
 	@hack/tools/build.sh > /dev/null
