@@ -40,7 +40,7 @@ pub fn next(desired: &Desired, observed: &Observed, now: Timestamp) -> Step {
     }
     if desired.suspended {
         // What must not be shown any more goes nevertheless, as soon as the store can be reached.
-        let retry = waiting_for_retry(observed, now).filter(|_| store_failed(observed));
+        let retry = waiting_for_retry(observed, now).filter(|_| observed.store_failed());
         if let Some(wait) = retry {
             return wait;
         }
@@ -136,12 +136,8 @@ fn narrow(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step
         Stored::Present(_) | Stored::Absent | Stored::Damaged => return None,
     };
     let rests =
-        store_failed(observed) && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed).is_some());
+        observed.store_failed() && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed).is_some());
     (!rests).then_some(step)
-}
-
-fn store_failed(observed: &Observed) -> bool {
-    observed.record.failures.as_ref().is_some_and(|failures| failures.last.reason.is_of_store())
 }
 
 fn blocked(desired: &Desired, observed: &Observed) -> Option<Step> {

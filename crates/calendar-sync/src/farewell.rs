@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::decide::{after, record, waiting_for_retry, with_token};
-use crate::{ChannelRecord, Deletion, Desired, Observed, Step, Stop, Stored, life};
+use crate::{Deletion, Desired, Observed, Step, Stop, Stored, life};
 
 /// How long a deletion waits for the channel to be closed. After that the channel is left to Cronofy, which closes it by
 /// itself once its deliveries have failed for 24 hours.
@@ -51,11 +51,9 @@ pub(crate) fn erase(desired: &Desired, observed: &Observed, now: Timestamp) -> S
     {
         return with_token(observed, step);
     }
-    let ChannelRecord { id, generation, next, .. } = &observed.record.channel;
-    if id.is_some() || next.is_some() || observed.record.failures.is_some() {
-        let generation = next.unwrap_or_default().max(*generation);
+    if observed.record.channel.may_exist() || observed.record.failures.is_some() {
         return record(observed, |record| {
-            record.channel = ChannelRecord { generation, ..ChannelRecord::default() };
+            record.channel = record.channel.closed();
             record.failures = None;
         });
     }
@@ -64,6 +62,5 @@ pub(crate) fn erase(desired: &Desired, observed: &Observed, now: Timestamp) -> S
 
 /// Removes the output: at once, unless it is the store that failed to.
 fn remove_output(observed: &Observed, now: Timestamp) -> Step {
-    let failed = observed.record.failures.as_ref().is_some_and(|failures| failures.last.reason.is_of_store());
-    waiting_for_retry(observed, now).filter(|_| failed).unwrap_or(Step::Erase)
+    waiting_for_retry(observed, now).filter(|_| observed.store_failed()).unwrap_or(Step::Erase)
 }

@@ -68,34 +68,31 @@ fn clear_up(desired: &Desired, observed: &Observed) -> Option<Step> {
 
 /// No channel at all.
 fn leave(desired: &Desired, observed: &Observed) -> Option<Step> {
-    let ChannelRecord { id, generation, next, .. } = &observed.record.channel;
-    if id.is_none() && next.is_none() {
+    let channel = &observed.record.channel;
+    if !channel.may_exist() {
         return None;
     }
-    let generation = next.unwrap_or_default().max(*generation);
-    if id.is_some() {
+    if channel.id.is_some() {
         // It stops to count before it is closed: whoever wants push again after a crash in between must not take it for alive.
-        let next = Some(generation);
-        return Some(record(observed, |record| {
-            record.channel = ChannelRecord { generation, next, ..ChannelRecord::default() };
-        }));
+        let next = Some(channel.newest());
+        return Some(record(observed, |record| record.channel = ChannelRecord { next, ..record.channel.closed() }));
     }
-    Some(close_all(desired, observed).unwrap_or_else(|| {
-        record(observed, |record| record.channel = ChannelRecord { generation, ..ChannelRecord::default() })
-    }))
+    Some(
+        close_all(desired, observed)
+            .unwrap_or_else(|| record(observed, |record| record.channel = record.channel.closed())),
+    )
 }
 
 /// Closes what this subscription has at Cronofy; nothing left gives `None`.
 pub(crate) fn close_all(desired: &Desired, observed: &Observed) -> Option<Step> {
-    let ChannelRecord { id, generation, next, .. } = &observed.record.channel;
-    if id.is_none() && next.is_none() {
+    let present = &observed.record.channel;
+    if !present.may_exist() {
         return None;
     }
     let Some(channels) = &observed.channels else { return Some(Step::ListChannels) };
-    let newest = next.unwrap_or_default().max(*generation);
     let own = |channel: &&RemoteChannel| {
-        Some(&channel.id) == id.as_ref()
-            || channel::generation_of(&channel.callback_url, &desired.uid, newest).is_some()
+        Some(&channel.id) == present.id.as_ref()
+            || channel::generation_of(&channel.callback_url, &desired.uid, present.newest()).is_some()
     };
     channels.iter().find(own).map(close)
 }

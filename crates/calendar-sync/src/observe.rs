@@ -99,6 +99,11 @@ impl Observed {
         self.record.failures.as_ref().is_some_and(|failures| failures.about_channel)
     }
 
+    /// Whether it was the store that failed last.
+    pub(crate) fn store_failed(&self) -> bool {
+        self.record.failures.as_ref().is_some_and(|failures| failures.last.reason.is_of_store())
+    }
+
     /// Whether the mark asks for something that is not done yet.
     pub(crate) fn mark_open(&self) -> bool {
         self.mark.pending() && self.acted_on != Some(self.mark.sequence)

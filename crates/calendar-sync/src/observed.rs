@@ -107,6 +107,26 @@ pub struct ChannelRecord {
     pub suspect: Option<Timestamp>,
 }
 
+impl ChannelRecord {
+    /// Whether there may be one at Cronofy: the present one, or one that was to be made.
+    #[must_use]
+    pub fn may_exist(&self) -> bool {
+        self.id.is_some() || self.next.is_some()
+    }
+
+    /// The highest generation that any of the subscription's channels may have.
+    #[must_use]
+    pub fn newest(&self) -> i64 {
+        self.next.unwrap_or_default().max(self.generation)
+    }
+
+    /// What stays once it is closed: generations go on, so that no callback URL comes twice.
+    #[must_use]
+    pub fn closed(&self) -> Self {
+        Self { generation: self.newest(), ..Self::default() }
+    }
+}
+
 /// An account at Cronofy, without names or addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {

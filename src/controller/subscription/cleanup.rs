@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::execute::Driver;
-use super::{Error, asked, dereference, outputs, rest, validate};
+use super::{Error, asked, dereference, outputs, rest, status, validate};
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::events::Note;
@@ -46,11 +46,7 @@ pub async fn delete(
         },
         None => false,
     };
-    let had_channel = object
-        .status
-        .as_ref()
-        .and_then(|status| status.channel.as_ref())
-        .is_some_and(|channel| channel.id.is_some() || channel.next.is_some());
+    let had_channel = object.status.as_ref().is_some_and(|status| status::record(status).channel.may_exist());
     let mut leaked = had_channel && (abandon_channel || !reachable);
     let mut removed = false;
     let asked = asked(&object, found.as_ref().map(|found| found.application.as_ref()));

@@ -40,7 +40,7 @@ pub async fn move_out(
 
     let uid = object.uid().unwrap_or_default();
     let remembered = context.remembered(&uid);
-    let mut left_behind = before.channel.as_ref().is_some_and(|channel| channel.id.is_some() || channel.next.is_some());
+    let mut left_behind = status::record(&before).channel.may_exist();
     if let Some(known) = remembered.found.clone().filter(|known| left_behind && known.grant.source() == *former) {
         let deletion = Deletion { since: Timestamp::now(), retain: true, abandon_channel: false };
         let desired = validate::farewell(&object, context.options.callback_base.as_deref(), deletion);
