@@ -6,14 +6,13 @@
 
 use std::fmt;
 
-use calendar_sync::{Event, EventTime, Output, Snapshot, TimeZone};
+use calendar_sync::{Event, EventTime, Output, Snapshot, TimeZone, hex};
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 
 use super::cuts::{self, Piece};
 use super::index::{FORMAT_VERSION, Index, Retired, SliceEntry};
-use super::target::hex;
 use super::{Damage, StoreError, Target};
 
 /// Key of the events: a JSON array, sorted by start (a date counts as midnight UTC), then id; one event a line.

@@ -1,8 +1,8 @@
 //! Whose output it is and where it stands: names, labels and owner references, and what they tell of an object found.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
+use calendar_sync::hex;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 use kube::api::ObjectMeta;
@@ -283,12 +283,4 @@ fn label_value(name: &str) -> String {
         "" => hash,
         start => format!("{start}-{hash}"),
     }
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
-        text
-    })
 }

@@ -1,7 +1,6 @@
 //! `index.json`, as far as a reader needs it. What it does not know is left alone: a later release may add to it.
 
-use std::fmt::Write as _;
-
+use calendar_sync::hex;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -83,12 +82,4 @@ impl Index {
             content_hash: self.content_hash,
         })
     }
-}
-
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
-        text
-    })
 }

@@ -8,6 +8,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use calendar_sync::hex;
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -18,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 pub use calendar_sync::{Event, EventTime, Person, Visibility};
 pub use error::{Error, Unsettled};
 
-use document::{Index, hex};
+use document::Index;
 
 /// The longest that one request takes.
 pub const CALL_LIMIT: Duration = Duration::from_secs(10);

@@ -53,9 +53,14 @@ use sha2::{Digest, Sha256};
 /// SHA-256 of a value's JSON, in hexadecimal: stable between releases, unlike a hash of the standard library.
 #[must_use]
 pub fn fingerprint(value: &impl serde::Serialize) -> String {
-    let digest = Sha256::digest(serde_json::to_vec(value).unwrap_or_default());
-    digest.iter().fold(String::new(), |mut text, byte| {
-        let _never_fails = write!(text, "{byte:02x}");
+    hex(&Sha256::digest(serde_json::to_vec(value).unwrap_or_default()))
+}
+
+/// Bytes in hexadecimal, two lower case digits each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes everything
         text
     })
 }
