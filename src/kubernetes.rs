@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// How long one call may take, retries of the client included.
+/// How long one call may take, retries of the client included. The client has no such limit, and repeats what was answered by
+/// 429, 503 or 504.
 pub const CALL_LIMIT: Duration = Duration::from_secs(8);
 
 /// Why a call to the Kubernetes API failed.

@@ -8,7 +8,7 @@ use super::call::CallError;
 use super::content::{self, Body, Slice};
 use super::index::Index;
 use super::memory::Key;
-use super::object::{Object, Parts};
+use super::object::{self, Object, Parts};
 use super::output::ObjectStore;
 use super::target::Ownership;
 use super::version::{self, PENDING, Version};
@@ -113,7 +113,7 @@ impl<K: Object> ObjectStore<K> {
 
     async fn erase_found(&self, target: &Target, found: Parts) -> Result<(), CallError> {
         let Parts { mut metadata, immutable, .. } = found.clone();
-        let held = metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+        let held = object::is_held(&metadata);
         let filled = found.is_filled() || version::is_copied_in(&metadata);
         if held && filled && !immutable {
             let version = Version::of(target, &metadata);
@@ -127,7 +127,7 @@ impl<K: Object> ObjectStore<K> {
             self.calls().delete(target.namespace(), target.name(), seen).await?;
         }
         if held && filled && immutable {
-            return Err(CallError::Failed(being_deleted::<K>(target, &metadata)));
+            return Err(CallError::Failed(object::being_deleted::<K>(target.namespace(), &metadata)));
         }
         Ok(())
     }
@@ -154,11 +154,6 @@ impl<K: Object> ObjectStore<K> {
         }
         Err(StoreError::HeadMoved)
     }
-}
-
-pub(super) fn being_deleted<K: Object>(target: &Target, metadata: &ObjectMeta) -> StoreError {
-    let finalizers = metadata.finalizers.as_ref().map(|finalizers| finalizers.join(", ")).unwrap_or_default();
-    StoreError::BeingDeleted { object: format!("{} {}/{}", K::KIND, target.namespace(), target.name()), finalizers }
 }
 
 fn key<K: Object>(target: &Target) -> Key {

@@ -52,6 +52,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 
+pub use crate::kubernetes::CALL_LIMIT;
 pub use content::{LARGEST_EVENTS, LARGEST_INLINE, MOST_BYTES, MOST_EVENTS};
 pub use damage::Damage;
 pub use error::{StoreError, Unsupported};
@@ -63,11 +64,6 @@ pub use tidy::GRACE;
 pub use version::Version;
 
 use crate::api::StoreKind;
-
-/// The longest that one call to the API server takes.
-///
-/// The client itself has no such limit, and repeats what was answered by 429, 503 or 504.
-pub const CALL_LIMIT: Duration = Duration::from_secs(8);
 
 /// A place for the events of subscriptions, one output each.
 pub trait EventStore {

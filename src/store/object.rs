@@ -9,7 +9,7 @@ use kube::core::NamespaceResourceScope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::StoreKind;
+use super::StoreError;
 
 /// The type of Secrets that hold events.
 pub const SECRET_TYPE: &str = "cronofy-operator.dev/events";
@@ -18,8 +18,6 @@ pub const SECRET_TYPE: &str = "cronofy-operator.dev/events";
 pub trait Object:
     kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Send + Sync
 {
-    /// Which it is in a spec.
-    const STORE: StoreKind;
     /// Its kind.
     const KIND: &'static str;
     /// Its resource, as in a Role.
@@ -56,8 +54,24 @@ impl Parts {
     }
 }
 
+/// An object as people name it, if it has this name.
+pub(super) fn described<K: Object>(namespace: &str, name: &str) -> String {
+    format!("{} {namespace}/{name}", K::KIND)
+}
+
+/// Why an object cannot be written or removed that is being deleted.
+pub(super) fn being_deleted<K: Object>(namespace: &str, metadata: &ObjectMeta) -> StoreError {
+    let finalizers = metadata.finalizers.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    let object = described::<K>(namespace, metadata.name.as_deref().unwrap_or_default());
+    StoreError::BeingDeleted { object, finalizers }
+}
+
+/// Whether somebody's finalizer holds an object once it is deleted.
+pub(super) fn is_held(metadata: &ObjectMeta) -> bool {
+    metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
+}
+
 impl Object for ConfigMap {
-    const STORE: StoreKind = StoreKind::ConfigMap;
     const KIND: &'static str = "ConfigMap";
     const RESOURCE: &'static str = "configmaps";
     const LISTED: bool = true;
@@ -74,7 +88,6 @@ impl Object for ConfigMap {
 }
 
 impl Object for Secret {
-    const STORE: StoreKind = StoreKind::Secret;
     const KIND: &'static str = "Secret";
     const RESOURCE: &'static str = "secrets";
     const LISTED: bool = false;

@@ -16,10 +16,9 @@ use kube::Client;
 use super::calls::Calls;
 use super::content::{self, Body, Content, Slice};
 use super::index::Index;
-use super::index_object::being_deleted;
 use super::memory::StoreMemory;
-use super::object::{Object, Parts};
-use super::slices::{Removal, Slices, Survey};
+use super::object::{self, Object, Parts};
+use super::slices::{self, Removal, Slices};
 use super::target::{Ownership, Part};
 use super::version::{self, Version};
 use super::{CALL_LIMIT, Committed, Damage, EventStore, GRACE, Head, StoreError, Target, tidy};
@@ -38,10 +37,13 @@ impl<K: Object> EventStore for ObjectStore<K> {
             return Ok(Head { stored: Stored::Absent, ..Head::default() });
         };
         if let Ownership::Foreign { owner } = target.ownership(&found.metadata) {
-            return Err(StoreError::Conflict { object: object::<K>(target), owner });
+            return Err(StoreError::Conflict {
+                object: object::described::<K>(target.namespace(), target.name()),
+                owner,
+            });
         }
         if found.metadata.deletion_timestamp.is_some() {
-            return Err(being_deleted::<K>(target, &found.metadata));
+            return Err(object::being_deleted::<K>(target.namespace(), &found.metadata));
         }
         let mut version = Version::of(target, &found.metadata);
         version.immutable = found.immutable || found.alien;
@@ -144,8 +146,7 @@ impl<K: Object> EventStore for ObjectStore<K> {
                 self.erase(&other).await?;
             }
         }
-        let left = self.calls.list(namespace, &others_slices).await?;
-        let left: Survey = left.into_iter().filter_map(|metadata| Some((metadata.name.clone()?, metadata))).collect();
+        let left = slices::by_name(self.calls.list(namespace, &others_slices).await?);
         let removed = self.slices(target).remove_all(left.keys().map(String::as_str).collect(), &left).await?;
         self.held(target, &removed).await
     }
@@ -198,7 +199,7 @@ impl<K: Object> ObjectStore<K> {
     async fn held(&self, target: &Target, removed: &[(&str, Removal)]) -> Result<(), StoreError> {
         let Some((name, _)) = removed.iter().find(|(_, removal)| *removal == Removal::Held) else { return Ok(()) };
         let metadata = self.calls.metadata(target.namespace(), name).await?;
-        metadata.map_or(Ok(()), |metadata| Err(self.slices(target).being_deleted(&metadata)))
+        metadata.map_or(Ok(()), |metadata| Err(object::being_deleted::<K>(target.namespace(), &metadata)))
     }
 
     /// What stands there with an index that is as it should be.
@@ -290,8 +291,4 @@ fn decode(target: &Target, found: &Parts) -> Option<Index> {
 
 fn damaged(damage: Damage, version: Version) -> Head {
     Head { stored: Stored::Damaged, damage: Some(damage), version: Some(version), ..Head::default() }
-}
-
-fn object<K: Object>(target: &Target) -> String {
-    format!("{} {}/{}", K::KIND, target.namespace(), target.name())
 }

@@ -15,7 +15,7 @@ use super::calls::{self, Calls};
 use super::content::{self, Slice};
 use super::index::{Index, SliceEntry};
 use super::memory::{Key, StoreMemory};
-use super::object::{Object, Parts};
+use super::object::{self, Object, Parts};
 use super::target::{Ownership, Part};
 use super::version::{self, Version};
 use super::{Damage, StoreError, Target};
@@ -36,6 +36,11 @@ pub(super) struct Slices<'a, K> {
 
 /// Slices as they are on the server, by name.
 pub(super) type Survey = HashMap<String, ObjectMeta>;
+
+/// These objects as a survey.
+pub(super) fn by_name(objects: impl IntoIterator<Item = ObjectMeta>) -> Survey {
+    objects.into_iter().filter_map(|metadata| Some((metadata.name.clone()?, metadata))).collect()
+}
 
 /// What came of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +72,11 @@ impl<K: Object> Slices<'_, K> {
     pub async fn survey(&self, names: Vec<&str>) -> Result<Survey, StoreError> {
         let namespace = self.target.namespace();
         if K::LISTED {
-            let listed = self.calls.list(namespace, &self.target.slices()).await?;
-            return Ok(listed.into_iter().filter_map(|metadata| Some((metadata.name.clone()?, metadata))).collect());
+            return Ok(by_name(self.calls.list(namespace, &self.target.slices()).await?));
         }
         let found = at_once(names.into_iter().map(|name| self.calls.metadata(namespace, name)).collect()).await;
         let found: Vec<Option<ObjectMeta>> = found.into_iter().collect::<Result<_, _>>()?;
-        Ok(found.into_iter().flatten().filter_map(|metadata| Some((metadata.name.clone()?, metadata))).collect())
+        Ok(by_name(found.into_iter().flatten()))
     }
 
     /// The texts of all slices of an index, in their order; for each that is not as it should be, why.
@@ -129,7 +133,7 @@ impl<K: Object> Slices<'_, K> {
         for _ in 0..MOST_TRIES {
             let write = self.memory.write(key.clone(), self.owner());
             let metadata = Version::metadata_of(None, self.target, Part::Slice, name);
-            match self.calls.create(namespace, &object::<K>(metadata, text), text.len()).await {
+            match self.calls.create(namespace, &slice_object::<K>(metadata, text), text.len()).await {
                 Ok(written) => {
                     write.done(written.resource_version.as_ref());
                     self.memory.keep(&key, self.owner(), written.resource_version.as_ref(), text.as_str().into());
@@ -140,10 +144,10 @@ impl<K: Object> Slices<'_, K> {
             }
             let Some(found) = self.calls.get(namespace, name).await? else { continue };
             if let Ownership::Foreign { owner } = self.target.ownership(&found.metadata) {
-                return Err(StoreError::Conflict { object: format!("{} {namespace}/{name}", K::KIND), owner });
+                return Err(StoreError::Conflict { object: object::described::<K>(namespace, name), owner });
             }
             if found.metadata.deletion_timestamp.is_some() {
-                return Err(self.being_deleted(&found.metadata));
+                return Err(object::being_deleted::<K>(namespace, &found.metadata));
             }
             if self.check(&found, entry).is_ok() {
                 self.memory.keep(&key, self.owner(), found.metadata.resource_version.as_ref(), text.as_str().into());
@@ -169,7 +173,7 @@ impl<K: Object> Slices<'_, K> {
         let metadata = Version::metadata_of(Some(&version), self.target, Part::Slice, name);
         let key = self.key(name);
         let write = self.memory.write(key.clone(), self.owner());
-        match self.calls.update(self.target.namespace(), &object::<K>(metadata, text), text.len()).await {
+        match self.calls.update(self.target.namespace(), &slice_object::<K>(metadata, text), text.len()).await {
             Ok(written) => {
                 write.done(written.resource_version.as_ref());
                 self.memory.keep(&key, self.owner(), written.resource_version.as_ref(), text.into());
@@ -205,7 +209,7 @@ impl<K: Object> Slices<'_, K> {
                 self.memory.drop_known(&key);
                 return Ok(Removal::Gone);
             };
-            let held = found.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+            let held = object::is_held(&found);
             if found.deletion_timestamp.is_some() && held {
                 return Ok(Removal::Held);
             }
@@ -251,13 +255,6 @@ impl<K: Object> Slices<'_, K> {
         Err(StoreError::HeadMoved)
     }
 
-    /// Why a slice cannot be written or removed.
-    pub fn being_deleted(&self, metadata: &ObjectMeta) -> StoreError {
-        let name = metadata.name.as_deref().unwrap_or_default();
-        let finalizers = metadata.finalizers.as_ref().map(|finalizers| finalizers.join(", ")).unwrap_or_default();
-        StoreError::BeingDeleted { object: format!("{} {}/{name}", K::KIND, self.target.namespace()), finalizers }
-    }
-
     fn owner(&self) -> &str {
         &self.target.owner().uid
     }
@@ -267,7 +264,7 @@ impl<K: Object> Slices<'_, K> {
     }
 }
 
-fn object<K: Object>(metadata: ObjectMeta, text: &str) -> K {
+fn slice_object<K: Object>(metadata: ObjectMeta, text: &str) -> K {
     K::assemble(metadata, Some(BTreeMap::from([(content::EVENTS.to_owned(), text.to_owned())])), true)
 }
 

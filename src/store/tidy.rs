@@ -7,12 +7,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::api::ObjectMeta;
 
 use super::content;
 use super::index::{Index, Retired};
-use super::object::Object;
+use super::object::{self, Object};
 use super::output::{self, ObjectStore};
 use super::slices::{Removal, Survey};
 use super::version::Version;
@@ -55,10 +55,9 @@ pub(super) fn orphans_due(index: &Index, survey: &Survey, grace: Duration) -> Op
     orphans(index, survey).map(|metadata| after(created(metadata), grace)).min()
 }
 
-fn orphans<'s>(index: &Index, survey: &'s Survey) -> impl Iterator<Item = &'s ObjectMeta> + use<'s> {
+fn orphans<'s>(index: &'s Index, survey: &'s Survey) -> impl Iterator<Item = &'s ObjectMeta> {
     let named: HashSet<&str> = index.names().collect();
-    let unnamed = survey.iter().filter(|(name, _)| !named.contains(name.as_str())).map(|(_, metadata)| metadata);
-    unnamed.collect::<Vec<_>>().into_iter()
+    survey.iter().filter(move |(name, _)| !named.contains(name.as_str())).map(|(_, metadata)| metadata)
 }
 
 fn created(metadata: &ObjectMeta) -> Timestamp {
@@ -66,8 +65,7 @@ fn created(metadata: &ObjectMeta) -> Timestamp {
 }
 
 fn after(time: Timestamp, span: Duration) -> Timestamp {
-    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-    time.checked_add(span).unwrap_or(Timestamp::MAX)
+    time.saturating_add(span).unwrap_or(Timestamp::MAX)
 }
 
 /// What came of tidying up.
@@ -108,13 +106,13 @@ impl<K: Object> ObjectStore<K> {
             let bytes = text.len();
             let mut texts = found.texts;
             texts.insert(content::INDEX.to_owned(), text);
-            let object = K::assemble(Version::next_metadata(Some(&version), target), Some(texts), false);
-            let written = self.update(target, &object, bytes).await?;
+            let replacement = K::assemble(Version::next_metadata(Some(&version), target), Some(texts), false);
+            let written = self.update(target, &replacement, bytes).await?;
             tidied.version = Some(Version::written(target, &written, &next));
         }
         if let Some(name) = outcome(Removal::Held).next() {
             let metadata = self.calls().metadata(target.namespace(), name).await?;
-            tidied.held = metadata.map(|metadata| slices.being_deleted(&metadata));
+            tidied.held = metadata.map(|metadata| object::being_deleted::<K>(target.namespace(), &metadata));
         }
         let held = tidied.held.is_some().then(|| after(now, HELD_CHECK));
         let young = orphans(&next, &survey).map(|metadata| after(created(metadata), grace)).filter(|due| *due > now);
