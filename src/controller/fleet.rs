@@ -4,17 +4,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use calendar_sync::Why;
-use jiff::{SignedDuration, Timestamp};
+use calendar_sync::{VERIFICATION_LIMIT, Why};
+use jiff::Timestamp;
 use k8s_controller::conditions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource as _;
 
 use super::context::Context;
 use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, Mode};
 use crate::metrics::{BudgetWindow, ChannelState, ConditionStatus, ConditionType, FleetBound, SweepKind};
-
-/// How long a channel may wait for Cronofy's verification before it is suspect.
-const VERIFICATION: SignedDuration = SignedDuration::from_mins(2);
 
 /// Sets the gauges of the fleet.
 pub fn tell(context: &Context, now: Timestamp) {
@@ -61,7 +59,7 @@ impl Fleet {
         }
         let next = status.sync.as_ref().and_then(|sync| sync.next.as_ref());
         if let Some((kind, next)) = next.and_then(|next| Some((kind(&next.what)?, next))) {
-            let lag = Duration::try_from(now.duration_since(next.time.0)).unwrap_or_default();
+            let lag = past(&next.time, now);
             let longest = self.lag.entry(kind).or_default();
             *longest = lag.max(*longest);
         }
@@ -119,13 +117,18 @@ fn channel_state(
     Some(match (&channel.id, &channel.verified_time, &channel.created_time) {
         (None, _, _) if channel.next.is_some() && status.failure.is_none() => ChannelState::Pending,
         (None, _, _) => ChannelState::Missing,
-        _ if channel.suspect_time.as_ref().is_some_and(|since| now.duration_since(since.0) > VERIFICATION) => {
+        _ if channel.suspect_time.as_ref().is_some_and(|since| past(since, now) > VERIFICATION_LIMIT) => {
             ChannelState::Suspect
         }
         (Some(_), Some(_), _) => ChannelState::Verified,
-        (Some(_), None, Some(created)) if now.duration_since(created.0) > VERIFICATION => ChannelState::Suspect,
+        (Some(_), None, Some(created)) if past(created, now) > VERIFICATION_LIMIT => ChannelState::Suspect,
         (Some(_), None, _) => ChannelState::Pending,
     })
+}
+
+/// How long a time has been past; nothing if it is still to come.
+fn past(time: &Time, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(time.0)).unwrap_or_default()
 }
 
 /// When a copy was last proven current, as far as its status tells: by a full sync, or by a read that a notification asked for.

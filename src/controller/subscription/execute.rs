@@ -329,7 +329,7 @@ impl<'a> Driver<'a> {
     /// and what the owner had erased must be nowhere. Secrets are never listed: of those only the last one is known.
     async fn without_others(&self, observed: &Observed, outcome: Outcome) -> Outcome {
         let former = observed.record.output.as_ref().filter(|output| !self.place.is_of(output));
-        let former = former.and_then(|output| Place::of_output(self.context, &self.object, output));
+        let former = former.and_then(|output| Place::earlier(self.context, &self.object, &output.kind, &output.name));
         let removed = async {
             if let Some(Place { store, target }) = former {
                 store.erase(&target).await?;

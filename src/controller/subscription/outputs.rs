@@ -34,9 +34,9 @@ impl Place {
     }
 
     /// Where an output is that was written earlier. `None` if no release writes there.
-    pub fn of_output(context: &Context, object: &CalendarSubscription, output: &Output) -> Option<Self> {
-        let kind = [StoreKind::ConfigMap, StoreKind::Secret].into_iter().find(|kind| kind.as_str() == output.kind)?;
-        Self::of(context, object, kind, output.name.clone()).ok()
+    pub fn earlier(context: &Context, object: &CalendarSubscription, kind: &str, name: &str) -> Option<Self> {
+        let kind = [StoreKind::ConfigMap, StoreKind::Secret].into_iter().find(|known| known.as_str() == kind)?;
+        Self::of(context, object, kind, name.to_owned()).ok()
     }
 
     fn of(context: &Context, object: &CalendarSubscription, kind: StoreKind, name: String) -> Result<Self, NoPlace> {
@@ -49,9 +49,8 @@ impl Place {
 
     /// Where the events stand, as the status tells.
     pub fn written(context: &Context, object: &CalendarSubscription) -> Option<Self> {
-        let status = object.status.as_ref()?.output.as_ref()?;
-        let output = Output { kind: status.kind.clone(), name: status.name.clone(), ..Output::default() };
-        Self::of_output(context, object, &output)
+        let output = object.status.as_ref()?.output.as_ref()?;
+        Self::earlier(context, object, &output.kind, &output.name)
     }
 
     /// Where the spec wants the events, and where they stand if that is elsewhere. Nothing was ever written where there is no

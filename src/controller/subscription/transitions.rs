@@ -10,6 +10,7 @@ pub fn between(before: &CalendarSubscriptionStatus, after: &CalendarSubscription
     let mut notes = Vec::new();
     let ready = |status: &CalendarSubscriptionStatus| conditions::find(&status.conditions, condition::READY).cloned();
     let channel = |status: &CalendarSubscriptionStatus| status.channel.as_ref().and_then(|channel| channel.id.clone());
+    let erased = |status: &CalendarSubscriptionStatus| status.sync.as_ref().and_then(|sync| sync.erased_time.clone());
 
     if let Some(id) = channel(after)
         && channel(before).as_ref() != Some(&id)
@@ -19,7 +20,7 @@ pub fn between(before: &CalendarSubscriptionStatus, after: &CalendarSubscription
     if let (Some(id), None) = (channel(before), channel(after))
         // One that was closed on purpose leaves nothing but its generation.
         && after.channel.as_ref().is_some_and(|channel| channel.created_time.is_some())
-        && before.sync.as_ref().is_none_or(|sync| sync.erased_time.is_none())
+        && erased(before).is_none()
     {
         notes.push(Note::warning(
             "ChannelLost",
@@ -27,7 +28,6 @@ pub fn between(before: &CalendarSubscriptionStatus, after: &CalendarSubscription
             format!("Cronofy has closed channel {id}: a new one is made, and what changed meanwhile is read"),
         ));
     }
-    let erased = |status: &CalendarSubscriptionStatus| status.sync.as_ref().and_then(|sync| sync.erased_time.clone());
     if erased(before).is_none() && erased(after).is_some() {
         notes.push(Note::warning(
             "Erased",
