@@ -187,8 +187,6 @@ pub struct Goal<'a> {
     pub desired: &'a Desired,
     /// The remote calendars.
     pub calendars: &'a Calendars,
-    /// Calendars of which nothing can be known.
-    pub unknown: &'a BTreeSet<String>,
     /// Cronofy's clock.
     pub time: Timestamp,
 }
@@ -217,10 +215,6 @@ impl Goal<'_> {
         let zone = &self.desired.time_zone;
         let stored = copy.and_then(|copy| copy.events.get(uid));
         let entry = self.entry(uid);
-        let calendar = entry.map(|entry| &entry.event).or(stored).map(|event| &event.calendar_id);
-        if calendar.is_some_and(|calendar| self.unknown.contains(calendar)) {
-            return false;
-        }
         let Some(entry) = entry else {
             return stored.is_some_and(|stored| !must.is_left_soon(stored.end, zone));
         };
@@ -364,16 +358,16 @@ impl Ledger {
         later(pending.deadline, if unsure { tolerance } else { SignedDuration::ZERO }).max(excused)
     }
 
-    /// The next time at which something must have arrived.
+    /// What should have arrived by now, of what can be known.
     #[must_use]
-    pub fn next_due(&self, desired: &Desired) -> Option<Timestamp> {
-        self.pending.values().map(|pending| self.due(desired, pending)).min()
-    }
-
-    /// What should have arrived by now.
-    #[must_use]
-    pub fn overdue(&self, desired: &Desired, now: Timestamp) -> Option<(&String, &Pending)> {
-        self.pending.iter().find(|(_, pending)| self.due(desired, pending) < now)
+    pub fn overdue(
+        &self,
+        desired: &Desired,
+        now: Timestamp,
+        unknown: &BTreeSet<String>,
+    ) -> Option<(&String, &Pending)> {
+        let known = self.pending.iter().filter(|(uid, _)| !unknown.contains(*uid));
+        known.into_iter().find(|(_, pending)| self.due(desired, pending) < now)
     }
 
     /// How much has not arrived for that reason.

@@ -136,6 +136,7 @@ impl Run<'_> {
         let live = self.world.cronofy.channels.iter().any(|channel| channel.id == notification.channel.id);
         if !self.has(Trouble::Down) && self.world.deliver(notification) {
             self.day.marks += 1;
+            self.silence_found = None; // it was not silent, only slow
             return;
         }
         if !live {

@@ -18,7 +18,8 @@ impl Run<'_> {
             self.ledger.relabel(&self.world.wanted, &[Loss::Fallback], Loss::Lost);
         }
         let (desired, time) = (&self.world.wanted, self.time);
-        if let Some((uid, pending)) = self.ledger.overdue(desired, time)
+        let unknown = self.unknown_uids();
+        if let Some((uid, pending)) = self.ledger.overdue(desired, time, &unknown)
             && !self.is_excused()
         {
             let is = self.world.store.snapshot().and_then(|copy| copy.events.get(uid));
@@ -53,18 +54,12 @@ impl Run<'_> {
     }
 
     pub(super) fn look(&mut self, loss: Option<Loss>) -> Result<(), String> {
-        let uids = std::mem::take(&mut self.uids);
-        let result = self.look_at(&uids, loss);
-        self.uids = uids;
-        result
+        self.look_at(&self.uids.clone(), loss)
     }
 
     pub(super) fn look_at(&mut self, uids: &BTreeSet<String>, loss: Option<Loss>) -> Result<(), String> {
-        let unknown = if self.world.cronofy.profile == Fragile::Connected && self.time >= self.profile_until {
-            BTreeSet::new()
-        } else {
-            BTreeSet::from([FRAGILE.to_owned()])
-        };
+        let unknown = self.unknown_uids();
+        let uids = &(uids - &unknown);
         if self.is_healthy() {
             self.ledger.relabel(&self.world.wanted, &[Loss::Fallback], Loss::Lost);
         }
@@ -72,7 +67,7 @@ impl Run<'_> {
         let loss = loss.or(self.world.store.snapshot().is_none().then_some(Loss::Spoiled));
         let loss = loss.or(self.has(Trouble::ShiftingPages).then_some(Loss::Untold));
         let World { wanted, cronofy, store, .. } = &self.world;
-        let goal = Goal { desired: wanted, calendars: &cronofy.calendars, unknown: &unknown, time: self.time };
+        let goal = Goal { desired: wanted, calendars: &cronofy.calendars, time: self.time };
         self.ledger.look(&goal, store.snapshot(), uids, loss)?;
         if unknown.is_empty() {
             self.world.cronofy.calendars.retain_untold(|uid| self.ledger.is_pending(uid));
@@ -194,5 +189,22 @@ impl Run<'_> {
             return Err(format!("after the deletion: {left:?}"));
         }
         Ok(())
+    }
+
+    fn is_profile_known(&self) -> bool {
+        self.world.cronofy.profile == Fragile::Connected && self.time >= self.profile_until
+    }
+
+    /// Events of which nothing can be known while a profile is broken.
+    pub(super) fn unknown_uids(&self) -> BTreeSet<String> {
+        if self.is_profile_known() {
+            return BTreeSet::new();
+        }
+        let stands = |uid: &&String| {
+            let there = self.world.cronofy.calendars.of(uid).any(|entry| entry.event.calendar_id == FRAGILE);
+            let copy = self.world.store.snapshot().and_then(|copy| copy.events.get(*uid));
+            there || copy.is_some_and(|event| event.calendar_id == FRAGILE)
+        };
+        self.uids.iter().filter(stands).cloned().collect()
     }
 }

@@ -203,6 +203,9 @@ impl<'a> Run<'a> {
         if self.is_excused() {
             self.ledger.excused = Some(time);
         }
+        if self.offset != SignedDuration::ZERO {
+            self.ledger.jumped = Some(time);
+        }
         if self.world.cronofy.profile != Fragile::Connected {
             self.ledger.unsure = Some(time);
         }
@@ -323,8 +326,7 @@ impl<'a> Run<'a> {
     }
 
     fn midnight(&mut self) -> Result<(), String> {
-        let second = SignedDuration::from_secs(1);
-        let next = |zone: TimeZone| later(zone.start_of(zone.date(self.time).saturating_add(1.day())), second);
+        let next = |zone: TimeZone| zone.start_of(zone.date(self.time).saturating_add(1.day()));
         // The zone of the subscription may be any of them by then.
         if let Some(next) = (0..ZONES.len()).map(plan::zone).map(next).min() {
             self.put_on_agenda(next, Due::Midnight);

@@ -218,6 +218,8 @@ impl Run<'_> {
                 let poll = SignedDuration::try_from(self.world.wanted.intervals.poll).unwrap_or(SignedDuration::MAX);
                 self.profile_until = later(self.time, poll + SignedDuration::from_mins(5));
                 self.ledger.unsure = Some(self.profile_until);
+                let unknown = self.unknown_uids();
+                self.ledger.forget(unknown.into_iter());
                 // What nobody has noticed is found by the next read of everything.
                 self.put_on_agenda(self.profile_until, Due::Look(Loss::Untold));
                 if self.random.bool() {

@@ -36,7 +36,6 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
         if untold || (fragile && world.audit.profile_broke) {
             continue;
         }
-        let exists = entries.iter().any(|entry| !entry.deleted);
         let present = entries.into_iter().find(|entry| {
             let Event { start, end, .. } = entry.event;
             !entry.deleted && wanted(entry, &desired.filter) && asked.holds((start, end), zone)
@@ -48,7 +47,7 @@ pub(super) fn cursor_passes(world: &World, desired: &Desired, read: &Read, snaps
         let leaving = shown.is_some_and(|event| event.end.instant(zone) < edge);
         let unseen = stored.is_none() && present.is_some_and(|entry| entered_unseen(desired, snapshot, entry));
         // What a read lacks is kept while a profile is not complete, and until a second one agrees.
-        let kept = !snapshot.complete && present.is_none() && exists;
+        let kept = !snapshot.complete && (present.is_none() || stored.is_none());
         if stored != expected.as_ref() && !unseen && !kept && !leaving {
             return Some(format!("the cursor passes a change of {id}: {stored:?} for {expected:?}"));
         }
