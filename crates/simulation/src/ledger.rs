@@ -302,12 +302,14 @@ impl Ledger {
         let excused = self.excused.max(self.unsure);
         let excused = excused.filter(|excused| *excused > pending.since && goal.time > pending.deadline);
         let (loss, since, bound) = if let Some(excused) = excused {
-            let over = self.over.filter(|over| *over > pending.since && *over <= excused);
+            // Where a profile was broken last, it counts from when that is known to be whole.
+            let last = self.unsure.unwrap_or(Timestamp::MIN);
+            let over = self.over.filter(|over| *over > pending.since && *over <= excused && *over >= last);
             (Loss::Away, over.unwrap_or(excused), Loss::Away.bound(goal.desired))
         } else {
             // Later than its deadline only because of a clock that had jumped.
-            let by = self.due(goal.desired, pending).max(pending.deadline);
-            let by = if goal.time > pending.deadline { by } else { pending.deadline };
+            let late = goal.time > pending.deadline;
+            let by = if late { self.due(goal.desired, pending).max(pending.deadline) } else { pending.deadline };
             (pending.loss, pending.since, by.duration_since(pending.since))
         };
         let repair = Repair { count: 1, took: goal.time.duration_since(since), bound };

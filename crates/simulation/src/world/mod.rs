@@ -72,6 +72,8 @@ pub struct Audit {
     violation: Option<String>,
     ticks: u64,
     steps: usize,
+    /// The cursor of the last commit: whoever reads the store in between sees no other.
+    cursor: Option<Timestamp>,
     /// The generations of channels that a delivery came through.
     heard: BTreeSet<i64>,
     /// When the mark was last written.
@@ -299,6 +301,8 @@ impl World {
         self.audit.steps += 1;
         let steps = self.audit.steps;
         self.must(steps < MOST_STEPS, || format!("steps without end, now: {step:?}"));
+        let moved = self.store.snapshot().is_some_and(|copy| Some(copy.cursor) != self.audit.cursor);
+        self.must(!moved, || "the cursor has moved without a commit".to_owned());
         if let Step::Wait { until: Some(until), why } = step {
             let now = self.now;
             self.must(*until > now, || format!("a wait for {why:?} that is over: it ends {until} at {now}"));
@@ -393,6 +397,7 @@ impl World {
     }
 
     fn judge_commit(&mut self, desired: &Desired, read: Option<&Read>, before: Option<&Snapshot>, snapshot: &Snapshot) {
+        self.audit.cursor = Some(snapshot.cursor);
         let Some(read) = read else {
             let narrowed = before.is_some_and(|before| {
                 let cut = |(id, event): (&String, &calendar_sync::Event)| {
