@@ -16,6 +16,9 @@ pub const READ_SPACING: Duration = Duration::from_secs(1);
 /// Between two full reads that mend a damaged output: somebody who keeps damaging it shall not spend the request budget.
 pub const REPAIR_SPACING: Duration = Duration::from_secs(10);
 
+/// How long a look at the account counts for a read that waits for its turn.
+const ACCOUNT_FRESH: Duration = Duration::from_mins(5);
+
 /// The one thing to do next.
 #[must_use]
 pub fn next(desired: &Desired, observed: &Observed, now: Timestamp) -> Step {
@@ -84,11 +87,9 @@ enum Work {
 
 fn work(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
     if let Some(reading) = &observed.reading {
-        return Work::Step(if reading.is_complete() {
-            let absence = guard::judge(desired, observed, reading, now);
-            Step::Commit(Box::new(reading.snapshot(desired, &observed.stored, &absence, now)))
-        } else {
-            Step::ReadEvents(EventsRequest { page: reading.next_page, ..reading.request.clone() })
+        return Work::Step(match &reading.absence {
+            Some(absence) => Step::Commit(Box::new(reading.snapshot(desired, &observed.stored, absence, now))),
+            None => Step::ReadEvents(EventsRequest { page: reading.next_page, ..reading.request.clone() }),
         });
     }
     if account_check_due(desired, observed, now) {
@@ -177,12 +178,18 @@ fn account_check_due(desired: &Desired, observed: &Observed, now: Timestamp) -> 
         || (open(NotificationType::Change) && !account.connected())
         || (!account.complete() && schedule::account_check(desired, observed, now) <= now)
         || guard::account_unsure(observed, now)
-        || (!observed.memory.account_fresh
+        || (!account_fresh(observed, now)
             && observed.stored.snapshot().is_some_and(|snapshot| {
                 // Not every broken profile is announced. What such a read lacks means something only if all are connected.
                 full_sync_due(desired, observed, snapshot, now)
                     || schedule::horizon_sweep(desired, observed, snapshot) <= now
             }))
+}
+
+/// Whether the account was looked at for the read that comes next, and lately enough.
+fn account_fresh(observed: &Observed, now: Timestamp) -> bool {
+    let lately = |last| after(schedule::sound(last, now), ACCOUNT_FRESH) > now;
+    observed.memory.account_fresh && observed.memory.last_account_check.is_some_and(lately)
 }
 
 fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {

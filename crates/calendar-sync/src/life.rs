@@ -73,9 +73,7 @@ fn leave(desired: &Desired, observed: &Observed) -> Option<Step> {
         return None;
     }
     if channel.id.is_some() {
-        // It stops to count before it is closed: whoever wants push again after a crash in between must not take it for alive.
-        let next = Some(channel.newest());
-        return Some(record(observed, |record| record.channel = ChannelRecord { next, ..record.channel.closed() }));
+        return Some(record(observed, |record| record.channel = record.channel.left()));
     }
     Some(
         close_all(desired, observed)

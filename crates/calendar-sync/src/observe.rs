@@ -267,8 +267,8 @@ impl Observed {
             self.stored = Stored::Present(snapshot.clone());
             return;
         };
-        self.record.held = guard::judge(desired, self, &reading, now).held;
         let silent = self.silence(desired, &reading, now);
+        self.record.held = reading.absence.clone().and_then(|absence| absence.held);
         let before = std::mem::replace(&mut self.stored, Stored::Present(snapshot.clone()));
         self.read_ended(&reading, now);
         self.deletions_unknown = false;
@@ -303,10 +303,13 @@ impl Observed {
                 Reading::begin(desired, request.clone(), after_listing, server_time, now)
             }
         };
-        reading.take(events, managed, more);
+        reading.take(events, managed);
+        if !more {
+            reading.absence = Some(guard::judge(desired, self, &reading, now));
+        }
         if more && reading.next_page >= MOST_PAGES {
             self.failed(desired, endless_pages(), false, now);
-        } else if reading.is_complete() && self.is_idle_poll(desired, &reading) {
+        } else if !more && self.is_idle_poll(desired, &reading) {
             self.read_ended(&reading, now);
         } else {
             self.reading = Some(reading);
@@ -372,7 +375,8 @@ impl Observed {
         }
         self.stored = Stored::Absent;
         self.reading = None;
-        let channel = std::mem::take(&mut self.record.channel);
+        // The channel stops to count before it is closed, as when it is left.
+        let channel = self.record.channel.left();
         self.record =
             Record { channel, handled_request: desired.request.clone(), erased: Some(now), ..Record::default() };
         self.act_on_mark();

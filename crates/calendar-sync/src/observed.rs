@@ -120,6 +120,13 @@ impl ChannelRecord {
         self.next.unwrap_or_default().max(self.generation)
     }
 
+    /// What stays while it is left: it counts no more, and is looked for until nothing of it is listed. So whoever wants push
+    /// again after a crash in between does not take it for alive.
+    #[must_use]
+    pub fn left(&self) -> Self {
+        Self { next: self.may_exist().then(|| self.newest()), ..self.closed() }
+    }
+
     /// What stays once it is closed: generations go on, so that no callback URL comes twice.
     #[must_use]
     pub fn closed(&self) -> Self {

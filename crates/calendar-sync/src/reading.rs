@@ -32,7 +32,8 @@ pub(crate) struct Reading {
     seen: BTreeMap<String, Option<Event>>,
     /// Events that the application manages: nobody announces what it changes itself.
     managed: BTreeSet<String>,
-    complete: bool,
+    /// What it means that it does not show an event; judged once the last page is there.
+    pub absence: Option<Absence>,
 }
 
 impl Reading {
@@ -57,13 +58,13 @@ impl Reading {
             started,
             seen: BTreeMap::new(),
             managed: BTreeSet::new(),
-            complete: false,
+            absence: None,
         }
     }
 
     /// Takes a page. The later of two entries for one event counts, but what is gone from one calendar and stands in
     /// another was moved: it is not known in which order Cronofy shows that.
-    pub fn take(&mut self, events: Vec<RemoteEvent>, managed: BTreeSet<String>, more: bool) {
+    pub fn take(&mut self, events: Vec<RemoteEvent>, managed: BTreeSet<String>) {
         for event in events {
             match event {
                 RemoteEvent::Present(event) => {
@@ -79,12 +80,6 @@ impl Reading {
         }
         self.managed.extend(managed);
         self.next_page = self.next_page.saturating_add(1);
-        self.complete = !more;
-    }
-
-    /// Whether the last page is there.
-    pub fn is_complete(&self) -> bool {
-        self.complete
     }
 
     /// Whether it reads everything.

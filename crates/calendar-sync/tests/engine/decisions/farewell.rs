@@ -136,6 +136,7 @@ fn an_erasure_removes_the_events_first_then_the_channel_and_then_stops() {
     case.answer(Outcome::Erased);
     let record = case.records();
     assert_eq!((record.erased, record.account, record.output), (Some(case.now), None, None));
+    assert_eq!((record.channel.id, record.channel.next), (None, Some(1)), "it counts no more before it is closed");
     case.write();
     assert!(!case.observed.mark.pending());
     assert_eq!(case.next(), Step::ListChannels);

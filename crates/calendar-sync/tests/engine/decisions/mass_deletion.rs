@@ -72,6 +72,36 @@ fn a_second_read_that_shows_them_again_ends_it_and_a_broken_profile_deletes_noth
 }
 
 #[test]
+fn a_commit_that_takes_long_is_judged_as_it_was_made() {
+    let mut case = read(30, 0, |record| {
+        record.held = Some(Held { missing: 30, of: 30, time: at("2026-11-20T11:59:00Z") });
+    });
+    assert_eq!(case.commits().events.len(), 30);
+    let step = case.next();
+    case.now = at("2026-11-20T12:30:00Z");
+    case.observed.observe(
+        &case.desired,
+        &step,
+        Outcome::Committed { output: Output::default(), changed: true },
+        case.now,
+    );
+    assert!(case.observed.record.held.is_some(), "what was kept is still held");
+}
+
+#[test]
+fn a_look_at_the_account_counts_for_a_read_that_waits_but_not_for_ever() {
+    let mut case = Case::settled().desiring(|desired| desired.request = Some("now".to_owned()));
+    case.load(stored(&many(3)));
+    assert_eq!(case.next(), Step::CheckAccount);
+    case.answer(Outcome::Account(account(true, false)));
+    for (later, looks) in [("2026-11-20T12:04:59Z", false), ("2026-11-20T12:05:00Z", true)] {
+        let mut again = Case { now: at(later), ..case.again() };
+        again.load(stored(&many(3)));
+        assert_eq!(again.next() == Step::CheckAccount, looks, "{later}: {:?}", again.next());
+    }
+}
+
+#[test]
 fn what_a_clock_noted_that_was_far_ahead_is_not_held_for_ever() {
     let held = Held { missing: 30, of: 30, time: at("2026-12-30T00:00:00Z") };
     let case = read(30, 0, |record| record.held = Some(held));

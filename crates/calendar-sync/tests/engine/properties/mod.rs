@@ -5,7 +5,7 @@
 
 pub mod scenario;
 
-use calendar_sync::{NotificationType, Reason, Step, Stop};
+use calendar_sync::{Mode, NotificationType, Reason, Step, Stop};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -34,11 +34,14 @@ enum Last {
 
 /// Everything calms down, one more read is made: the copy is right, and stays.
 fn calm_down(world: &mut World, last: Last) {
-    world.want(|desired| desired.suspended = false);
+    world.want(|desired| (desired.suspended, desired.mode) = (false, Mode::Push));
     deliver_all(world);
     if world.audit.profile_broke {
         set_profile(world, Fragile::Connected);
     }
+    world.settle().unwrap();
+    // Whatever became of the channel is found out by the next look at it.
+    world.pass_time(SignedDuration::from_hours(12));
     world.settle().unwrap();
     deliver_all(world);
     world.settle().unwrap();

@@ -70,6 +70,10 @@ pub enum Happening {
         remove: bool,
     },
     Profile(Fragile),
+    /// Cronofy closes the channels, and tells nobody.
+    AutoClose,
+    /// A person changes the mode.
+    Mode(Mode),
 }
 
 /// Which happenings a property is about.
@@ -110,6 +114,8 @@ fn happening(cast: Cast) -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(|suspended| Happening::Suspend { suspended }),
         1 => any::<bool>().prop_map(|remove| Happening::Spoil { remove }),
         1 => profile.prop_map(Happening::Profile),
+        1 => Just(Happening::AutoClose),
+        1 => prop::sample::select(vec![Mode::Push, Mode::Poll]).prop_map(Happening::Mode),
     ]
 }
 
@@ -233,6 +239,14 @@ fn play_one(world: &mut World, happening: &Happening, turn: usize) {
         Happening::Spoil { remove: true } => world.store.erase(),
         Happening::Spoil { remove: false } => world.store.damage(),
         Happening::Profile(profile) => set_profile(world, profile),
+        Happening::AutoClose => {
+            // One that stays in the listing can only be missed by what it does not announce.
+            let listed = world.cronofy.switches.closed_listed;
+            for channel in world.own_channels().into_iter().filter(|_| !listed) {
+                world.cronofy.close(&channel.id);
+            }
+        }
+        Happening::Mode(mode) => world.want(|desired| desired.mode = mode),
     }
 }
 
@@ -304,7 +318,11 @@ impl Happening {
     pub fn is_of_a_person(&self) -> bool {
         matches!(
             self,
-            Happening::Request | Happening::Edit { .. } | Happening::Suspend { .. } | Happening::Spoil { .. }
+            Happening::Request
+                | Happening::Edit { .. }
+                | Happening::Suspend { .. }
+                | Happening::Spoil { .. }
+                | Happening::Mode(_)
         )
     }
 
