@@ -201,7 +201,8 @@ impl Goal<'_> {
         let far = local.min(utc).saturating_add(future.days());
         let farthest = local.max(utc).saturating_add((calendar_sync::FUTURE_DAYS + 1).days());
         // In which zone Cronofy counts its own edge is not known.
-        let must = Span::new((near, far), zone).from_later(calendar_sync::TimeZone::utc().start_of(near));
+        let (utc, farther) = (calendar_sync::TimeZone::utc(), utc.saturating_add(calendar_sync::FUTURE_DAYS.days()));
+        let must = Span::new((near, far), zone).from_later(utc.start_of(near)).to_earlier(utc.start_of(farther));
         (must, Span::new((near, farthest), zone))
     }
 
@@ -213,7 +214,7 @@ impl Goal<'_> {
 
     fn differs(&self, copy: Option<&Snapshot>, uid: &str, (must, may): (Span, Span)) -> bool {
         let zone = &self.desired.time_zone;
-        let stored = copy.and_then(|copy| copy.events.get(uid));
+        let stored = Self::stored(copy, uid);
         let entry = self.entry(uid);
         let Some(entry) = entry else {
             return stored.is_some_and(|stored| !must.is_left_soon(stored.end, zone));
@@ -225,6 +226,20 @@ impl Goal<'_> {
             Some(stored) if must.is_left_soon(stored.end, zone) && !must.holds(times, zone) => false,
             Some(stored) => !may.holds(times, zone) || !is_copy(stored, &entry.event, self.desired.visibility),
         }
+    }
+
+    fn stored<'c>(copy: Option<&'c Snapshot>, uid: &str) -> Option<&'c Event> {
+        copy.and_then(|copy| copy.events.get(uid))
+    }
+
+    /// Whether the copy has nothing of the event, or an earlier state of it that is about to leave the window: of that Cronofy
+    /// may show nothing any more, not even that it is over.
+    fn lacks(&self, copy: Option<&Snapshot>, uid: &str) -> bool {
+        let (zone, (must, _)) = (&self.desired.time_zone, self.ranges());
+        Self::stored(copy, uid).is_none_or(|stored| {
+            let moved = self.entry(uid).is_some_and(|entry| entry.event.end != stored.end);
+            moved && must.is_left_soon(stored.end, zone)
+        })
     }
 
     fn entry(&self, uid: &str) -> Option<&Entry> {
@@ -252,6 +267,9 @@ fn is_copy(stored: &Event, event: &Event, visibility: Visibility) -> bool {
         && stored.description.as_ref() == event.description.as_ref().filter(|_| full)
 }
 
+/// The most that lies between two wrong clocks which are not found out: one two days ahead, and then one two days behind.
+const MOST_JUMP: SignedDuration = SignedDuration::from_hours(96);
+
 impl Ledger {
     /// Looks at these events, and notes which differ, since now and for that reason; what differs no more has arrived.
     ///
@@ -272,7 +290,7 @@ impl Ledger {
             }
         }
         for uid in different {
-            let lacks = copy.is_none_or(|copy| !copy.events.contains_key(&uid));
+            let lacks = goal.lacks(copy, &uid);
             // What lies beyond what has been read so far comes with a sweep.
             let swept = goal.swept(&uid).filter(|_| lacks);
             if let Some(pending) = self.pending.get_mut(&uid) {
@@ -356,8 +374,19 @@ impl Ledger {
         // A time that was noted by a clock that was an hour ahead is believed.
         let tolerance = SignedDuration::from_mins(70);
         let regular = pending.loss.bound(desired) + tolerance;
-        let unsure = self.jumped.is_some_and(|jumped| pending.deadline.duration_since(jumped) < regular);
-        later(pending.deadline, if unsure { tolerance } else { SignedDuration::ZERO }).max(excused)
+        let jumped_within =
+            |span: SignedDuration| self.jumped.is_some_and(|jumped| pending.deadline.duration_since(jumped) < span);
+        // A process that starts knows nothing of how wrong the clock is, or was when it was last told that something is done.
+        // And what is due in days is not looked at sooner because the clock is known to be behind.
+        let started = self.excused.is_some_and(|excused| pending.deadline.duration_since(excused) < regular + MOST_JUMP);
+        let waits = if jumped_within(regular + MOST_JUMP) && (started || pending.loss == Loss::Untold) {
+            tolerance + MOST_JUMP
+        } else if jumped_within(regular) {
+            tolerance
+        } else {
+            SignedDuration::ZERO
+        };
+        later(pending.deadline, waits).max(excused)
     }
 
     /// What should have arrived by now, of what can be known.

@@ -141,6 +141,8 @@ impl Run<'_> {
         let pages = events / self.world.cronofy.switches.page_size + 2;
         let fallback = day.fallback || day.disturbances > 0 || !self.troubles.is_empty();
         let polls = match self.world.wanted.mode {
+            // It may have been in push mode for a part of the day.
+            Mode::Poll if day.fallback => per_day(intervals.poll.min(intervals.fallback_poll)),
             Mode::Poll => per_day(intervals.poll),
             Mode::Push if fallback => per_day(intervals.fallback_poll),
             Mode::Push => 0,

@@ -273,6 +273,12 @@ impl Span {
         Self { from: self.from.max(time), ..self }
     }
 
+    /// The same, but not beyond this time.
+    #[must_use]
+    pub fn to_earlier(self, time: Timestamp) -> Self {
+        Self { to: self.to.min(time), ..self }
+    }
+
     /// Whether an event that ends then leaves the range within a day.
     #[must_use]
     pub fn is_left_soon(&self, end: EventTime, zone: &TimeZone) -> bool {
