@@ -1,7 +1,7 @@
 # Everything a person or CI calls. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help test fmt clippy doc unit crds tools demo simulate
+.PHONY: help test crds tools demo simulate image
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,3 +37,15 @@ demo: ## Run the main job on a real API server; ONCE=1 exits by itself, ICS=FILE
 	@hack/tools/build.sh etcd kube-apiserver kubectl > /dev/null
 	@cargo build --locked --bin cronofy-operator --example demo
 	@cargo run --locked --quiet --example demo -- $(if $(ONCE),--once) $(if $(ICS),--ics "$(ICS)")
+
+IMAGE ?= ghcr.io/cronofy-operator/cronofy-operator
+VERSION = $(shell awk -F '"' '/^version =/ { print $$2; exit }' Cargo.toml)
+TARGET = $(shell rustc -vV | awk '/^host:/ { print $$2 }')
+# A static binary with paths of nobody's machine in it: the same sources give the same bytes.
+STATIC = -C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
+
+image: ## Build the image as an OCI archive in target/image; the same commit gives the same bytes.
+	RUSTFLAGS="$(STATIC)" cargo build --release --locked --target $(TARGET) --bin cronofy-operator
+	@cargo run --locked --quiet --example image -- --binary target/$(TARGET)/release/cronofy-operator \
+		--output target/image/cronofy-operator-$(VERSION).tar --name $(IMAGE):$(VERSION) \
+		--revision $$(git rev-parse HEAD) --epoch $$(git log -1 --format=%ct)

@@ -25,9 +25,17 @@ pub struct Health(Arc<Mutex<Vitals>>);
 
 #[derive(Default)]
 struct Vitals {
-    components: BTreeMap<&'static str, bool>,
+    components: BTreeMap<&'static str, Progress>,
     not_ready: Option<&'static str>,
     watchdogs: Vec<(&'static str, Watchdog)>,
+}
+
+/// How far a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    Ready,
+    /// Pending, for this reason if one is known.
+    Pending(Option<String>),
 }
 
 type Watchdog = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -55,7 +63,7 @@ impl Health {
     /// again under the same name, it is pending again.
     #[must_use = "the component stays pending unless it is told to be ready"]
     pub fn component(&self, name: &'static str) -> Component {
-        self.vitals().components.insert(name, false);
+        self.vitals().components.insert(name, Progress::Pending(None));
         Component { health: self.clone(), name }
     }
 
@@ -82,10 +90,14 @@ impl Health {
 
     /// What is pending, in the order of names; empty when the process is ready.
     #[must_use]
-    pub fn pending(&self) -> Vec<&'static str> {
+    pub fn pending(&self) -> Vec<String> {
         let vitals = self.vitals();
-        let components = vitals.components.iter().filter(|(_, ready)| !**ready).map(|(name, _)| *name);
-        vitals.not_ready.into_iter().chain(components).collect()
+        let components = vitals.components.iter().filter_map(|(name, state)| match state {
+            Progress::Ready => None,
+            Progress::Pending(None) => Some((*name).to_owned()),
+            Progress::Pending(Some(why)) => Some(format!("{name}: {why}")),
+        });
+        vitals.not_ready.map(ToOwned::to_owned).into_iter().chain(components).collect()
     }
 
     /// What the watchdogs complain about, one line each; empty when the process is alive.
@@ -112,7 +124,13 @@ pub struct Component {
 impl Component {
     /// Tells whether the part is there.
     pub fn ready(&self, ready: bool) {
-        self.health.vitals().components.insert(self.name, ready);
+        let state = if ready { Progress::Ready } else { Progress::Pending(None) };
+        self.health.vitals().components.insert(self.name, state);
+    }
+
+    /// Tells that the part is not there, and why: one line with the remedy.
+    pub fn waits(&self, why: String) {
+        self.health.vitals().components.insert(self.name, Progress::Pending(Some(why)));
     }
 }
 
@@ -181,6 +199,9 @@ mod tests {
         assert_eq!(look(&health, "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
         caches.ready(false);
         assert_eq!(look(&health, "/readyz").await, (unavailable, "caches\n".to_owned()));
+        caches.waits("may not be listed: grant the right".to_owned());
+        let (_, said) = look(&health, "/readyz").await;
+        assert_eq!(said, "caches: may not be listed: grant the right\n");
         caches.ready(true);
         health.not_ready(SHUTTING_DOWN);
         assert_eq!(look(&health, "/readyz").await, (unavailable, "shutting down\n".to_owned()));

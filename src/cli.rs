@@ -11,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
+use crate::leftovers;
+use crate::probe::{self, Targets};
 use crate::telemetry::{self, LogFormat};
 
 /// A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
@@ -27,6 +29,21 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator, with access to Kubernetes as kubectl finds it.
     Run(Box<RunOptions>),
+    /// Ask an operator that runs whether it is ready, and its webhook whether it answers. For the chart's test.
+    Probe {
+        /// Base URL of the admin port.
+        #[arg(long, value_name = "URL")]
+        admin: Option<Url>,
+        /// Base URL of the webhook, as the operator knows it.
+        #[arg(long, value_name = "URL")]
+        webhook: Option<Url>,
+    },
+    /// Fail while subscriptions are left that may have a channel at Cronofy: asked before the chart is uninstalled.
+    Leftovers {
+        /// Look only in this namespace; can be given several times. Default: all namespaces.
+        #[arg(long, env = "CRONOFY_OPERATOR_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',', value_parser = namespace)]
+        namespace: Vec<String>,
+    },
     /// Print the `CustomResourceDefinitions` as YAML, or write them into a folder.
     Crds {
         /// Write one file per kind into this folder instead of printing.
@@ -137,6 +154,8 @@ impl Cli {
                     return ExitCode::from(USAGE);
                 }
             },
+            Command::Probe { admin, webhook } => ask(&Targets { admin, webhook }),
+            Command::Leftovers { namespace } => leftovers(&namespace),
             Command::Crds { dir } => crds(dir.as_deref()),
             Command::Version => print(concat!("cronofy-operator ", env!("CARGO_PKG_VERSION"), "\n")),
         };
@@ -168,6 +187,22 @@ fn run(options: RunOptions) -> Result<ExitCode, String> {
             }
         }
     })
+}
+
+/// Does something short.
+fn block_on<T, E: ToString>(what: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(what).map_err(|error| error.to_string())
+}
+
+fn leftovers(namespaces: &[String]) -> Result<ExitCode, String> {
+    block_on(leftovers::nothing_is_left(namespaces))?;
+    print("no subscription is left\n")
+}
+
+fn ask(targets: &Targets) -> Result<ExitCode, String> {
+    let answers = block_on(probe::probe(targets))?;
+    print(&answers.into_iter().map(|line| line + "\n").collect::<String>())
 }
 
 fn crds(dir: Option<&Path>) -> Result<ExitCode, String> {

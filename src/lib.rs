@@ -4,11 +4,14 @@
 
 pub mod admin;
 pub mod api;
+mod cause;
 pub mod cli;
 mod controller;
 pub mod crds;
 pub mod kubernetes;
+pub mod leftovers;
 pub mod metrics;
+pub mod probe;
 mod run;
 pub mod store;
 pub mod telemetry;

@@ -128,7 +128,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         }
     };
 
-    let scopes = scopes(&options);
+    let scopes = Scope::of(&options.namespace);
     let controllers = async {
         let server = tokio::select! {
             server = installed(&client, &scopes, &kinds) => server,
@@ -218,16 +218,6 @@ fn leader(options: &RunOptions, client: &Client, own_namespace: &str, instance: 
     Leader::elected(client.clone(), &LeaseOptions { namespace, duration, renew_deadline, retry_period }, instance)
 }
 
-fn scopes(options: &RunOptions) -> Vec<Scope> {
-    if options.namespace.is_empty() {
-        return vec![Scope::Cluster];
-    }
-    let mut namespaces = options.namespace.clone();
-    namespaces.sort();
-    namespaces.dedup();
-    namespaces.into_iter().map(Scope::Namespace).collect()
-}
-
 fn warn_about(options: &RunOptions) {
     match &options.webhook_base_url {
         Some(url) if url.scheme() == "http" => {
@@ -245,27 +235,39 @@ fn warn_about(options: &RunOptions) {
 
 /// Waits until both kinds are installed and may be listed. A server without them is no reason to end: they may come.
 async fn installed(client: &Client, scopes: &[Scope], kinds: &Component) -> Info {
-    let mut told = false;
+    let mut told = String::new();
     loop {
-        let mut missing = Vec::new();
-        for scope in scopes {
-            missing.extend(absent::<CalendarSubscription>(client, scope).await);
-            missing.extend(absent::<CronofyApplication>(client, scope).await);
-        }
-        if missing.is_empty()
-            && let Ok(server) = kubernetes::call(client.apiserver_version()).await
-        {
-            kinds.ready(true);
-            return server;
-        }
-        if !std::mem::replace(&mut told, true) {
-            tracing::warn!(
-                causes = missing.join("; "),
-                "the custom resources cannot be listed yet: install the CustomResourceDefinitions and grant the rights"
-            );
+        let why = match obstacle(client, scopes).await {
+            None => match kubernetes::call(client.apiserver_version()).await {
+                Ok(server) => {
+                    kinds.ready(true);
+                    return server;
+                }
+                Err(error) => error.to_string(),
+            },
+            Some(why) => why,
+        };
+        kinds.waits(why.clone());
+        if why != told {
+            tracing::warn!(cause = why, "the custom resources cannot be listed yet");
+            told = why;
         }
         tokio::time::sleep(KINDS_CHECK).await;
     }
+}
+
+/// What stands in the way of listing both kinds, with the remedy.
+async fn obstacle(client: &Client, scopes: &[Scope]) -> Option<String> {
+    for scope in scopes {
+        let found = match absent::<CalendarSubscription>(client, scope).await {
+            None => absent::<CronofyApplication>(client, scope).await,
+            found => found,
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
 }
 
 async fn absent<K>(client: &Client, scope: &Scope) -> Option<String>
@@ -277,7 +279,14 @@ where
 {
     let api: Api<K> = scope.api(client);
     let listed = kubernetes::call(api.list_metadata(&ListParams::default().limit(1))).await;
-    listed.err().map(|error| format!("{}: {error}", K::kind(&())))
+    let (error, plural) = (listed.err()?, K::plural(&()));
+    Some(if error.is_not_found() {
+        format!("{plural} are not installed: apply the CustomResourceDefinitions of this version")
+    } else if error.is_forbidden() {
+        format!("{plural} may not be listed {scope}: grant the operator's ServiceAccount the rights of the chart there")
+    } else {
+        format!("{plural} cannot be listed: {error}")
+    })
 }
 
 /// What the webhook knows of applications: the caches of the controllers.

@@ -1,6 +1,8 @@
 //! What wakes a reconcile. Each watch has its own backoff, and its errors end here: the controller polls all its triggers
 //! behind one shared backoff, so that an error which reached it would delay every other trigger.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
@@ -34,6 +36,16 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Each of these namespaces once, or all if there are none.
+    #[must_use]
+    pub fn of(namespaces: &[String]) -> Vec<Scope> {
+        if namespaces.is_empty() {
+            return vec![Scope::Cluster];
+        }
+        let each: BTreeSet<&String> = namespaces.iter().collect();
+        each.into_iter().cloned().map(Scope::Namespace).collect()
+    }
+
     /// The objects of one kind within the scope.
     pub fn api<K>(&self, client: &Client) -> Api<K>
     where
@@ -42,6 +54,15 @@ impl Scope {
         match self {
             Scope::Cluster => Api::all(client.clone()),
             Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Cluster => f.write_str("in all namespaces"),
+            Scope::Namespace(namespace) => write!(f, "in the namespace {namespace}"),
         }
     }
 }

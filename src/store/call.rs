@@ -9,6 +9,7 @@ use kube::core::{Status, request};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
+use crate::cause::causes;
 
 /// What is called for, as far as a failure is to be explained by it.
 #[derive(Clone, Copy, Debug)]
@@ -126,12 +127,4 @@ fn refuser(message: &str) -> String {
     quoted("admission webhook", '"')
         .or_else(|| quoted("ValidatingAdmissionPolicy", '\''))
         .unwrap_or_else(|| "its audit log tells why".to_owned())
-}
-
-/// An error and what it comes from, on one line. Transport errors quote addresses, never bodies.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<String> = chain.map(|error| error.to_string().replace(['\n', '\r'], " ")).collect();
-    texts.dedup();
-    texts.join(": ").chars().take(300).collect()
 }

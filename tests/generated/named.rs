@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::CommandFactory as _;
 use cronofy_operator::cli::Cli;
 use cronofy_operator::metrics::Metrics;
 
+use crate::root;
+
 /// Flags of other programs that the documents name; of the simulator, too.
-const FLAGS_OF_OTHERS: [&str; 14] = [
+const FLAGS_OF_OTHERS: [&str; 15] = [
     "--as",
+    "--create-namespace",
     "--fault",
     "--ics",
     "--locked",
@@ -25,10 +28,6 @@ const FLAGS_OF_OTHERS: [&str; 14] = [
     "--watch",
     "--workspace",
 ];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// The documents for people, by path.
 fn documents() -> Vec<(PathBuf, String)> {

@@ -24,6 +24,7 @@ mod replicas;
 mod rights;
 mod secret_store;
 mod signatures;
+mod startup;
 mod store;
 mod sync;
 mod trouble;

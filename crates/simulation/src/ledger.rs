@@ -378,7 +378,8 @@ impl Ledger {
             |span: SignedDuration| self.jumped.is_some_and(|jumped| pending.deadline.duration_since(jumped) < span);
         // A process that starts knows nothing of how wrong the clock is, or was when it was last told that something is done.
         // And what is due in days is not looked at sooner because the clock is known to be behind.
-        let started = self.excused.is_some_and(|excused| pending.deadline.duration_since(excused) < regular + MOST_JUMP);
+        let started =
+            self.excused.is_some_and(|excused| pending.deadline.duration_since(excused) < regular + MOST_JUMP);
         let waits = if jumped_within(regular + MOST_JUMP) && (started || pending.loss == Loss::Untold) {
             tolerance + MOST_JUMP
         } else if jumped_within(regular) {

@@ -38,6 +38,13 @@ pub struct Operator {
 impl Operator {
     /// Starts one and waits until it is ready to serve (which a standby is, too).
     pub async fn start(options: &OperatorOptions) -> Self {
+        let operator = Self::spawn(options).await;
+        operator.wait_ready().await;
+        operator
+    }
+
+    /// Starts one, ready or not.
+    pub async fn spawn(options: &OperatorOptions) -> Self {
         let (webhook, admin) = (free_address(), free_address());
         let base = options.webhook_base_url.clone().unwrap_or_else(|| format!("http://{webhook}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_cronofy-operator"));
@@ -62,7 +69,7 @@ impl Operator {
         // A port that was free may be taken by now: then it ends at once, and another one is tried.
         tokio::time::sleep(Duration::from_millis(150)).await;
         if child.try_wait().unwrap().is_some() {
-            return Box::pin(Self::start(options)).await;
+            return Box::pin(Self::spawn(options)).await;
         }
         let log = Arc::<Mutex<Vec<String>>>::default();
         let outputs: [Box<dyn std::io::Read + Send>; 2] =
@@ -75,9 +82,7 @@ impl Operator {
                 }
             });
         }
-        let operator = Self { child, webhook, admin, log };
-        operator.wait_ready().await;
-        operator
+        Self { child, webhook, admin, log }
     }
 
     /// Waits until it serves.
@@ -87,6 +92,17 @@ impl Operator {
             reqwest::get(&url).await.ok().filter(|answer| answer.status().is_success())
         });
         assert!(ready.await.is_ok(), "the operator did not become ready; its log:\n{}", self.log().join("\n"));
+    }
+
+    /// Waits until it says this of what it waits for, and gives the line.
+    pub async fn says(&self, what: &str) -> String {
+        let url = format!("http://{}/readyz", self.admin);
+        let said = eventually(what, PATIENCE, || async {
+            let answer = reqwest::get(&url).await.ok().filter(|answer| answer.status().as_u16() == 503)?;
+            let text = answer.text().await.ok()?;
+            text.lines().find(|line| line.contains(what)).map(ToOwned::to_owned)
+        });
+        said.await.unwrap_or_else(|error| panic!("{error}; its log:\n{}", self.log().join("\n")))
     }
 
     /// The callback base it tells Cronofy, unless a test gave another.

@@ -1,0 +1,83 @@
+//! Questions to an operator that runs, for the chart's test.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use url::Url;
+
+use calendar_sync::channel::HOOK_PATH;
+
+use crate::cause::causes;
+
+/// For each answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Where to ask.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// The base URL of the admin port.
+    pub admin: Option<Url>,
+    /// The base URL of the webhook, as the operator knows it.
+    pub webhook: Option<Url>,
+}
+
+/// Something does not answer as an operator does.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// There is nothing to ask.
+    #[error("give --admin or --webhook, or both: there is nothing to ask")]
+    NoTarget,
+    /// No answer.
+    #[error("{url} does not answer: {error}")]
+    NoAnswer {
+        /// What was asked.
+        url: String,
+        /// Why.
+        error: String,
+    },
+    /// An answer that is not the expected one.
+    #[error("{url} answers {status}, not as an operator that is ready does{body}")]
+    Answer {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// The first line of the body after a colon, if there is one.
+        body: String,
+    },
+}
+
+/// Asks the admin port whether the operator is ready, and the webhook whether it refuses what no notification is. Gives a line
+/// for each.
+///
+/// # Errors
+/// The first target that does not answer as it should.
+pub async fn probe(targets: &Targets) -> Result<Vec<String>, ProbeError> {
+    let Targets { admin, webhook } = targets;
+    let asked = [
+        admin.as_ref().map(|base| (below(base, "readyz"), StatusCode::OK)),
+        webhook.as_ref().map(|base| (below(base, &format!("{HOOK_PATH}/probe")), StatusCode::METHOD_NOT_ALLOWED)),
+    ];
+    let mut answers = Vec::new();
+    for (url, expected) in asked.into_iter().flatten() {
+        answers.push(ask(url, expected).await?);
+    }
+    if answers.is_empty() { Err(ProbeError::NoTarget) } else { Ok(answers) }
+}
+
+fn below(base: &Url, path: &str) -> String {
+    format!("{}/{path}", base.as_str().trim_end_matches('/'))
+}
+
+async fn ask(url: String, expected: StatusCode) -> Result<String, ProbeError> {
+    let no_answer = |error: reqwest::Error| ProbeError::NoAnswer { url: url.clone(), error: causes(&error) };
+    let client = reqwest::Client::builder().timeout(LIMIT).redirect(reqwest::redirect::Policy::none()).build();
+    let answer = client.map_err(no_answer)?.get(&url).send().await.map_err(no_answer)?;
+    let status = answer.status();
+    if status == expected {
+        return Ok(format!("{url} answers {status}"));
+    }
+    let text = answer.text().await.map_err(no_answer)?;
+    let body = text.lines().next().map(|line| format!(": {line}")).unwrap_or_default();
+    Err(ProbeError::Answer { url, status, body })
+}

@@ -1,0 +1,52 @@
+//! The real helm.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use testenv::{Tool, Tools};
+
+pub fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/cronofy-operator")
+}
+
+/// Runs helm with a home of its own, so that nobody's settings take part.
+pub fn helm(arguments: &[&str]) -> Output {
+    let program = Tools::find(&[Tool::Helm]).unwrap().path(Tool::Helm).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program);
+    for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+        command.env(variable, home.path());
+    }
+    command.env("KUBECONFIG", "/nonexistent").args(arguments).output().unwrap()
+}
+
+/// What the chart becomes with these `--set` values, as a text.
+pub fn rendered(values: &[&str]) -> String {
+    let output = template(values);
+    assert!(output.status.success(), "{values:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub fn template(values: &[&str]) -> Output {
+    let chart = chart();
+    let mut arguments = vec!["template", "calendars", chart.to_str().unwrap(), "--namespace", "operators"];
+    for value in values {
+        arguments.extend(["--set-json", value]);
+    }
+    helm(&arguments)
+}
+
+/// The objects that the chart becomes.
+pub fn objects(values: &[&str]) -> Vec<Value> {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered(values)).unwrap();
+    objects.into_iter().filter(|object| !object.is_null()).collect()
+}
+
+pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,248 @@
+//! What the chart becomes.
+
+use std::path::Path;
+
+use clap::Parser as _;
+use cronofy_operator::cli::{Cli, Command};
+use cronofy_operator::metrics::Metrics;
+use serde_json::{Value, json};
+
+use crate::helm::{objects, of_kind, rendered};
+
+const BASE: &str = r#"webhook.baseUrl="https://calendars.example.org/in""#;
+
+/// Sets of values that between them use every part of the chart.
+const MATRIX: [&[&str]; 8] = [
+    &[],
+    &[BASE],
+    &[
+        BASE,
+        "webhook.ingress.enabled=true",
+        r#"webhook.ingress.className="nginx""#,
+        r#"webhook.ingress.tlsSecretName="tls""#,
+    ],
+    &[BASE, "webhook.httpRoute.enabled=true", r#"webhook.httpRoute.parentRefs=[{"name":"public"}]"#],
+    &[r#"watchNamespaces=["one","two"]"#, "secretOutputs=true", "rbac.namespaceLabels=false", "rbac.aggregate=false"],
+    &[
+        "metrics.serviceMonitor.enabled=true",
+        r#"metrics.serviceMonitor.interval="30s""#,
+        "metrics.prometheusRule.enabled=true",
+        "metrics.dashboard.enabled=true",
+        "networkPolicy.enabled=true",
+        r#"networkPolicy.metricsFrom=[{"namespaceSelector":{}}]"#,
+        "application.create=true",
+        r#"application.allowedNamespaces={"from":"All"}"#,
+    ],
+    &[
+        "replicas=1",
+        "metrics.podMonitor.enabled=true",
+        "metrics.service.enabled=false",
+        r#"namespaceOverride="elsewhere""#,
+        r#"fullnameOverride="cal""#,
+        "crds.install=false",
+        "serviceAccount.create=false",
+        r#"serviceAccount.name="given""#,
+    ],
+    &[
+        r#"commonLabels={"team":"platform"}"#,
+        r#"podLabels={"injected":"no"}"#,
+        r#"podAnnotations={"checksum":"1"}"#,
+        r#"extraEnv=[{"name":"HTTPS_PROXY","value":"http://proxy.example.org:3128"}]"#,
+        r#"extraArgs=["--leader-election=false"]"#,
+        r#"extraVolumes=[{"name":"ca","configMap":{"name":"ca"}}]"#,
+        r#"extraVolumeMounts=[{"name":"ca","mountPath":"/etc/ssl/certs"}]"#,
+        r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"extra"}},"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-more\n"]"#,
+        r#"nodeSelector={"kubernetes.io/os":"linux"}"#,
+        r#"tolerations=[{"operator":"Exists"}]"#,
+        r#"priorityClassName="system-cluster-critical""#,
+        r#"imagePullSecrets=[{"name":"registry"}]"#,
+        "podSecurityContext.runAsUser=null",
+        "allowCustomEndpoints=true",
+        "webhook.allowHttp=true",
+        r#"webhook.baseUrl="http://calendars.example.org""#,
+    ],
+];
+
+#[test]
+fn every_combination_gives_named_labelled_objects_that_are_there_once() {
+    for values in MATRIX {
+        let objects = objects(values);
+        let mut names: Vec<String> = objects
+            .iter()
+            .map(|object| {
+                format!("{} {}/{}", object["kind"], object["metadata"]["namespace"], object["metadata"]["name"])
+            })
+            .collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all, "{values:?}: {names:#?}");
+        for object in objects.iter().filter(|object| object["metadata"]["name"] != "extra") {
+            let metadata = &object["metadata"];
+            assert!(metadata["name"].is_string() && object["apiVersion"].is_string(), "{values:?}: {object}");
+            if metadata["name"] != "calendars-more" {
+                assert_eq!(metadata["labels"]["app.kubernetes.io/instance"], "calendars", "{values:?}: {object}");
+            }
+        }
+    }
+}
+
+/// What the pods of the Deployment, of the test and of the look before uninstallation are.
+fn pods(objects: &[Value]) -> [&Value; 3] {
+    let one = |kind| of_kind(objects, kind)[0];
+    [&one("Deployment")["spec"]["template"], one("Pod"), &one("Job")["spec"]["template"]]
+}
+
+#[test]
+fn the_arguments_are_flags_that_the_operator_takes_together() {
+    for values in MATRIX {
+        let objects = objects(values);
+        for pod in pods(&objects) {
+            let arguments = pod["spec"]["containers"][0]["args"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|argument| argument.as_str().unwrap());
+            let cli = Cli::try_parse_from(std::iter::once("cronofy-operator").chain(arguments)).unwrap();
+            if let Command::Run(options) = cli.command {
+                options.validate().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn pods_are_restricted_and_selectors_find_those_of_the_deployment_only() {
+    for values in MATRIX {
+        let objects = objects(values);
+        let deployment = of_kind(&objects, "Deployment")[0];
+        for pod in pods(&objects) {
+            let pod = &pod["spec"];
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+            assert_eq!(pod["securityContext"]["seccompProfile"], json!({ "type": "RuntimeDefault" }));
+            let container = &pod["containers"][0]["securityContext"];
+            let wanted = json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "capabilities": { "drop": ["ALL"] } });
+            assert_eq!(container, &wanted);
+        }
+        let selector = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();
+        assert!(selector.keys().all(|key| key == "app.kubernetes.io/name" || key == "app.kubernetes.io/instance"));
+        let selects = |labels: &Value| selector.iter().all(|(key, value)| &labels[key] == value);
+        let selected: Vec<bool> = pods(&objects).iter().map(|pod| selects(&pod["metadata"]["labels"])).collect();
+        assert_eq!(selected, [true, false, false], "none of those that run once");
+        for service in of_kind(&objects, "Service") {
+            assert_eq!(service["spec"]["selector"].as_object(), Some(selector));
+        }
+        let replicas = deployment["spec"]["replicas"].as_u64().unwrap();
+        assert_eq!(of_kind(&objects, "PodDisruptionBudget").len(), usize::from(replicas > 1));
+    }
+}
+
+#[test]
+fn only_the_hook_is_exposed() {
+    let ingress = objects(MATRIX[2]);
+    let rule = &of_kind(&ingress, "Ingress")[0]["spec"]["rules"][0];
+    assert_eq!(rule["host"], "calendars.example.org");
+    assert_eq!(rule["http"]["paths"].as_array().unwrap().len(), 1);
+    assert_eq!(rule["http"]["paths"][0]["path"], "/in/hook/");
+    let route = objects(MATRIX[3]);
+    let route = &of_kind(&route, "HTTPRoute")[0]["spec"];
+    assert_eq!(route["hostnames"], json!(["calendars.example.org"]));
+    assert_eq!(route["rules"][0]["matches"], json!([{ "path": { "type": "PathPrefix", "value": "/in/hook/" } }]));
+    assert!(
+        of_kind(&objects(&[]), "Service")
+            .iter()
+            .all(|service| service["metadata"]["name"] != "calendars-cronofy-operator-webhook")
+    );
+}
+
+#[test]
+fn definitions_are_kept_unless_one_says_otherwise() {
+    let kept = |values: &[&str]| -> Vec<Value> {
+        let objects = objects(values);
+        let annotations =
+            of_kind(&objects, "CustomResourceDefinition").into_iter().map(|crd| crd["metadata"]["annotations"].clone());
+        annotations.collect()
+    };
+    assert_eq!(kept(&[]), vec![json!({ "helm.sh/resource-policy": "keep" }); 2]);
+    let other =
+        kept(&["crds.keep=false", r#"crds.annotations={"argocd.argoproj.io/sync-options":"ServerSideApply=true"}"#]);
+    assert_eq!(other, vec![json!({ "argocd.argoproj.io/sync-options": "ServerSideApply=true" }); 2]);
+    assert!(kept(&["crds.install=false"]).is_empty());
+}
+
+/// The whole of it as a person sees it, the definitions aside.
+#[test]
+fn the_default_render_is_as_it_was() {
+    let text = rendered(&[BASE, "crds.install=false"]);
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("default", text);
+    });
+}
+
+const ALERTS: &[&str] =
+    &["metrics.prometheusRule.enabled=true", r#"metrics.prometheusRule.alertLabels={"team":"platform"}"#];
+
+fn alerts(values: &[&str]) -> Vec<Value> {
+    let objects = objects(values);
+    of_kind(&objects, "PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().clone()
+}
+
+/// The metrics that an expression selects.
+fn metrics_of(expression: &str) -> Vec<&str> {
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let names = expression.match_indices('{').map(|(at, _)| &expression[..at]);
+    names.map(|before| before.rsplit(|character| !is_name(character)).next().unwrap()).collect()
+}
+
+#[test]
+fn each_alert_asks_for_metrics_that_exist_and_has_a_runbook() {
+    let exposition = Metrics::new().encode();
+    let alerts = alerts(ALERTS);
+    assert!(alerts.len() >= 10, "{}", alerts.len());
+    for alert in &alerts {
+        let (name, expression) = (alert["alert"].as_str().unwrap(), alert["expr"].as_str().unwrap());
+        assert_eq!(alert["labels"]["team"], "platform");
+        assert!(!expression.contains("JOB") && expression.contains(r#"namespace="operators""#), "{expression}");
+        let asked = metrics_of(expression);
+        assert!(!asked.is_empty(), "{expression}");
+        for metric in asked {
+            assert!(exposition.contains(&format!("\n{metric}{{")), "{name} asks for {metric}");
+        }
+        let runbook = format!("docs/runbooks/{name}.md");
+        assert!(alert["annotations"]["runbook_url"].as_str().unwrap().ends_with(&runbook));
+        let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&runbook)).unwrap();
+        assert!(
+            page.starts_with(&format!("# {name}\n")) && page.contains("## Look") && page.contains("## Mend"),
+            "{runbook}"
+        );
+    }
+    let pages = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks")).unwrap().count();
+    assert_eq!(pages, alerts.len(), "a runbook for each alert and no other");
+}
+
+#[test]
+fn an_alert_that_is_not_wanted_is_left_out() {
+    let fewer = alerts(&[ALERTS[0], r#"metrics.prometheusRule.disabled=["CronofyPushUnhealthy"]"#]);
+    assert_eq!(fewer.len() + 1, alerts(ALERTS).len());
+    assert!(fewer.iter().all(|alert| alert["alert"] != "CronofyPushUnhealthy"));
+}
+
+#[test]
+fn each_panel_of_the_dashboard_asks_for_metrics_that_exist() {
+    let objects = objects(&["metrics.dashboard.enabled=true"]);
+    let map = of_kind(&objects, "ConfigMap")[0];
+    assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+    let dashboard: Value = serde_json::from_str(map["data"]["cronofy-operator.json"].as_str().unwrap()).unwrap();
+    let exposition = Metrics::new().encode();
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
+        for target in panel["targets"].as_array().unwrap() {
+            for metric in metrics_of(target["expr"].as_str().unwrap()) {
+                assert!(exposition.contains(&format!("\n{metric}{{")), "{} asks for {metric}", panel["title"]);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 15, "{asked}");
+}
