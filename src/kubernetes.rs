@@ -6,6 +6,19 @@ use std::time::Duration;
 /// 429, 503 or 504.
 pub const CALL_LIMIT: Duration = Duration::from_secs(8);
 
+/// There is no way to the Kubernetes API.
+#[derive(Debug, thiserror::Error)]
+#[error("no access to Kubernetes: {0}; set KUBECONFIG, or run inside a cluster")]
+pub struct NoAccess(String);
+
+impl NoAccess {
+    /// For this cause, without the excerpt of a kubeconfig that follows in further lines.
+    #[must_use]
+    pub fn new(cause: &dyn std::error::Error) -> Self {
+        Self(cause.to_string().lines().next().unwrap_or_default().to_owned())
+    }
+}
+
 /// Why a call to the Kubernetes API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {

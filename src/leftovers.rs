@@ -5,7 +5,7 @@ use kube::{Client, Config, ResourceExt as _};
 
 use crate::api::{CalendarSubscription, FINALIZER};
 use crate::controller::watches::Scope;
-use crate::kubernetes::{self, CallError};
+use crate::kubernetes::{self, CallError, NoAccess};
 
 /// So many subscriptions are named.
 const NAMED: usize = 10;
@@ -14,8 +14,8 @@ const NAMED: usize = 10;
 #[derive(Debug, thiserror::Error)]
 pub enum LeftoversError {
     /// No access to Kubernetes.
-    #[error("no access to Kubernetes: {0}")]
-    Config(String),
+    #[error(transparent)]
+    NoAccess(#[from] NoAccess),
     /// The subscriptions could not be listed.
     #[error("the subscriptions cannot be listed: {0}")]
     Call(#[from] CallError),
@@ -37,8 +37,8 @@ pub enum LeftoversError {
 /// # Errors
 /// What is left, or why that is not known.
 pub async fn nothing_is_left(namespaces: &[String]) -> Result<(), LeftoversError> {
-    let config = Config::infer().await.map_err(|error| LeftoversError::Config(error.to_string()))?;
-    let client = Client::try_from(config).map_err(|error| LeftoversError::Config(error.to_string()))?;
+    let config = Config::infer().await.map_err(|error| NoAccess::new(&error))?;
+    let client = Client::try_from(config).map_err(|error| NoAccess::new(&error))?;
     let mut left = Vec::new();
     for scope in Scope::of(namespaces) {
         let api = scope.api::<CalendarSubscription>(&client);

@@ -19,7 +19,7 @@ use crate::controller::events::Events;
 use crate::controller::leader::{Leader, Leads, LeaseLost, LeaseOptions};
 use crate::controller::watches::Scope;
 use crate::controller::{self, RECONCILE_LIMIT};
-use crate::kubernetes;
+use crate::kubernetes::{self, NoAccess};
 use crate::metrics::{Controller, Metrics};
 use crate::webhook::listener::{self, Limits};
 use crate::webhook::mark::{MarkLimits, Marker};
@@ -38,8 +38,8 @@ const KINDS_CHECK: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// No access to Kubernetes.
-    #[error("no access to Kubernetes: {0}; set KUBECONFIG, or run inside a cluster")]
-    Config(String),
+    #[error(transparent)]
+    NoAccess(#[from] NoAccess),
     /// An address cannot be listened on.
     #[error("--{flag} {address}: {error}")]
     Listen {
@@ -73,7 +73,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     {
         health.watch_queue(name, metrics.queue(queue), RECONCILE_LIMIT + Duration::from_secs(60));
     }
-    let config = Config::infer().await.map_err(|error| no_access(&error))?;
+    let config = Config::infer().await.map_err(|error| NoAccess::new(&error))?;
     let own_namespace = config.default_namespace.clone();
     let client = client(config, &metrics)?;
 
@@ -196,13 +196,8 @@ async fn told(mut stop: watch::Receiver<bool>) {
 }
 
 fn client(config: Config, metrics: &Metrics) -> Result<Client, RunError> {
-    let builder = ClientBuilder::try_from(config).map_err(|error| no_access(&error))?;
+    let builder = ClientBuilder::try_from(config).map_err(|error| NoAccess::new(&error))?;
     Ok(builder.with_layer(&metrics.kubernetes_layer()).build())
-}
-
-/// Without the excerpt of a kubeconfig that follows in further lines.
-fn no_access(error: &dyn std::error::Error) -> RunError {
-    RunError::Config(error.to_string().lines().next().unwrap_or_default().to_owned())
 }
 
 async fn listen(flag: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, RunError> {

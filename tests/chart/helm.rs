@@ -10,15 +10,20 @@ pub fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/cronofy-operator")
 }
 
-/// Runs helm with a home of its own, so that nobody's settings take part.
+/// Runs helm without a cluster.
 pub fn helm(arguments: &[&str]) -> Output {
+    helm_on(Path::new("/nonexistent"), arguments)
+}
+
+/// Runs helm against a cluster, with a home of its own, so that nobody's settings take part.
+pub fn helm_on(kubeconfig: &Path, arguments: &[&str]) -> Output {
     let program = Tools::find(&[Tool::Helm]).unwrap().path(Tool::Helm).unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(program);
     for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
         command.env(variable, home.path());
     }
-    command.env("KUBECONFIG", "/nonexistent").args(arguments).output().unwrap()
+    command.env("KUBECONFIG", kubeconfig).args(arguments).output().unwrap()
 }
 
 /// What the chart becomes with these `--set` values, as a text.

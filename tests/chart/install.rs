@@ -9,23 +9,12 @@ use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
-use testenv::{ControlPlane, Options, Tool, eventually};
+use testenv::{ControlPlane, Options, eventually};
 
-use crate::helm::chart;
+use crate::helm::{chart, helm_on, rendered, said};
 
 const NAMESPACE: &str = "operators";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs helm against a control plane.
-async fn helm(plane: &ControlPlane, arguments: &[&str]) {
-    let home = tempfile::tempdir().unwrap();
-    let mut command = tokio::process::Command::new(plane.tools().path(Tool::Helm).unwrap());
-    for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-        command.env(variable, home.path());
-    }
-    let output = command.env("KUBECONFIG", plane.kubeconfig_path()).args(arguments).output().await.unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 async fn plane() -> ControlPlane {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
@@ -42,13 +31,14 @@ async fn plane() -> ControlPlane {
     plane
 }
 
-async fn installed(plane: &ControlPlane, values: &[&str]) {
+fn installed(plane: &ControlPlane, values: &[&str]) {
     let chart = chart();
     let mut arguments = vec!["upgrade", "--install", "calendars", chart.to_str().unwrap(), "--namespace", NAMESPACE];
     for value in values {
         arguments.extend(["--set-json", value]);
     }
-    helm(plane, &arguments).await;
+    let output = helm_on(&plane.kubeconfig_path(), &arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
 }
 
 /// The operator as the Deployment starts it, outside of a pod.
@@ -99,7 +89,7 @@ async fn application(plane: &ControlPlane, namespace: &str) {
 #[tokio::test]
 async fn installed_for_the_whole_cluster_it_has_the_rights_it_needs() {
     let (plane, folder) = (plane().await, tempfile::tempdir().unwrap());
-    installed(&plane, &["replicas=2"]).await;
+    installed(&plane, &["replicas=2"]);
     application(&plane, "team-a").await;
     operator_runs(&plane, folder.path()).await;
 }
@@ -107,7 +97,7 @@ async fn installed_for_the_whole_cluster_it_has_the_rights_it_needs() {
 #[tokio::test]
 async fn installed_for_some_namespaces_it_has_rights_there_only_and_an_upgrade_widens_them() {
     let (plane, folder) = (plane().await, tempfile::tempdir().unwrap());
-    installed(&plane, &[r#"watchNamespaces=["team-a"]"#]).await;
+    installed(&plane, &[r#"watchNamespaces=["team-a"]"#]);
     application(&plane, "team-a").await;
     operator_runs(&plane, folder.path()).await;
     let access = plane.service_account_access(NAMESPACE, "calendars-cronofy-operator").await.unwrap();
@@ -118,7 +108,7 @@ async fn installed_for_some_namespaces_it_has_rights_there_only_and_an_upgrade_w
     assert!(may("patch", "secrets", "team-a").await && may("create", "configmaps", "team-a").await);
     assert!(!may("get", "secrets", "team-b").await && !may("list", "calendarsubscriptions", "team-b").await);
     assert!(!may("list", "secrets", "team-a").await && !may("create", "secrets", "team-a").await);
-    installed(&plane, &[r#"watchNamespaces=["team-a","team-b"]"#, "secretOutputs=true"]).await;
+    installed(&plane, &[r#"watchNamespaces=["team-a","team-b"]"#, "secretOutputs=true"]);
     assert!(may("get", "secrets", "team-b").await && may("create", "secrets", "team-b").await);
     assert!(!may("list", "secrets", "team-b").await);
 }
@@ -134,7 +124,7 @@ async fn a_strict_server_takes_every_object_and_a_restricted_namespace_the_pods(
         "application.create=true",
         "application.limits={\"requestsPerMinute\":100}",
     ];
-    let warnings = plane.apply_yaml(&crate::helm::rendered(&values)).await.unwrap();
+    let warnings = plane.apply_yaml(&rendered(&values)).await.unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
 
     let client = plane.admin().unwrap();

@@ -21,15 +21,6 @@ fn reads(world: &World) -> Vec<Option<Timestamp>> {
     requests.filter(|request| request.endpoint == Endpoint::Events).map(since).collect()
 }
 
-/// Changes something of which no notification arrives.
-async fn unheard(world: &World, change: impl FnOnce()) {
-    world.sim.settle().await;
-    world.sim.lose_deliveries(usize::MAX);
-    change();
-    world.sim.settle().await;
-    world.sim.lose_deliveries(0);
-}
-
 #[tokio::test]
 async fn a_subscription_becomes_a_copy_that_follows_every_kind_of_change() {
     let world = World::start("follows").await;
@@ -77,11 +68,12 @@ async fn an_annotation_asks_for_a_full_sync_and_the_status_echoes_it() {
     let _operator = world.operator().await;
     world.subscribe("all", json!({})).await;
     world.at_rest("all").await;
-    unheard(&world, || {
-        world.sim.put_event(&world.account, event("unheard", 2)).unwrap();
-        world.sim.delete_event("one").unwrap();
-    })
-    .await;
+    world
+        .unheard(|sim| {
+            sim.put_event(&world.account, event("unheard", 2)).unwrap();
+            sim.delete_event("one").unwrap();
+        })
+        .await;
 
     for value in ["first", "second"] {
         world.sim.clear_journal();

@@ -279,6 +279,15 @@ impl World {
         self.until(name, "rests", rests).await
     }
 
+    /// Changes something at Cronofy that is not heard of: its deliveries are lost.
+    pub async fn unheard(&self, change: impl FnOnce(&Simulator)) {
+        self.sim.settle().await;
+        self.sim.lose_deliveries(usize::MAX);
+        change(&self.sim);
+        self.sim.settle().await;
+        self.sim.lose_deliveries(0);
+    }
+
     /// Waits until Ready is False with this reason; gives the message.
     pub async fn refused(&self, name: &str, reason: &str) -> String {
         let is = |subscription: &CalendarSubscription| {
