@@ -7,7 +7,9 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use testenv::eventually;
 
+use super::operator::PATIENCE;
 use super::world::World;
 
 /// Takes this much time from all that the operator has noted by its own clock: in the status, and in the index of the copy. What
@@ -32,8 +34,10 @@ pub async fn age_field(world: &World, name: &str, pointer: &str, time: SignedDur
     patch_status(world, name, patch).await;
 }
 
-/// Wakes the subscription's reconcile as a timer would: somebody touches its output.
+/// Wakes the subscription's reconcile as a timer would: somebody touches its output, once there is one.
 pub async fn wake(world: &World, name: &str) {
+    let written = eventually("the output is written", PATIENCE, async || outputs(world).get(&output(name)).await.ok());
+    written.await.unwrap();
     let patch = json!({ "metadata": { "annotations": { "team.example.org/seen": Timestamp::now().to_string() } } });
     outputs(world).patch(&output(name), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }
