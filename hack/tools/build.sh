@@ -4,7 +4,8 @@
 # Prints the folder that holds etcd, kube-apiserver, kubectl, kube-controller-manager and helm (or only the ones named),
 # building what is missing.
 #
-# Order: KUBEBUILDER_ASSETS if it is set, then the cache, then a build from the Go modules that go.mod pins.
+# Order: KUBEBUILDER_ASSETS if it is set, then the cache, then a build from the Go modules that go.mod pins, here and in the
+# folders beside it: a program of another project has a go.mod of its own, so that neither chooses versions for the other.
 # The cache lies outside the clone and is keyed by the pinned versions and the build flags. Progress goes to
 # standard error, so that `dir=$(hack/tools/build.sh)` is enough for a caller. Any number of callers may run at once.
 set -euo pipefail
@@ -17,11 +18,17 @@ fi
 tools=("$@")
 [ $# -gt 0 ] || tools=(etcd kube-apiserver kubectl kube-controller-manager helm)
 
-package() { # package NAME: the Go package of a program
+package() { # package NAME: the folder of the go.mod, and the Go package of a program
 	case "$1" in
-	etcd) echo go.etcd.io/etcd/server/v3 ;;
-	kube-apiserver | kube-controller-manager | kubectl) echo "k8s.io/kubernetes/cmd/$1" ;;
-	helm) echo helm.sh/helm/v4/cmd/helm ;;
+	etcd) echo . go.etcd.io/etcd/server/v3 ;;
+	kube-apiserver | kube-controller-manager | kube-proxy | kube-scheduler | kubectl | kubelet) echo . "k8s.io/kubernetes/cmd/$1" ;;
+	helm) echo . helm.sh/helm/v4/cmd/helm ;;
+	containerd | containerd-shim-runc-v2 | ctr) echo containerd "github.com/containerd/containerd/v2/cmd/$1" ;;
+	bridge | loopback) echo containerd "github.com/containernetworking/plugins/plugins/main/$1" ;;
+	host-local) echo containerd "github.com/containernetworking/plugins/plugins/ipam/$1" ;;
+	coredns) echo coredns github.com/coredns/coredns ;;
+	promtool) echo prometheus github.com/prometheus/prometheus/cmd/promtool ;;
+	kubeconform) echo kubeconform github.com/yannh/kubeconform/cmd/kubeconform ;;
 	*)
 		echo "build.sh: no such program: $1" >&2
 		return 2
@@ -46,7 +53,9 @@ version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$here/go.mod")
 minor=$(echo "$version" | cut -d. -f2)
 stamp=k8s.io/component-base/version
 ldflags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=$minor"
-key=$({ cat "$here/go.mod" "$here/go.sum"; echo "$ldflags"; platform; } | sha256 | cut -c1-16)
+# What is done without: file systems and volumes that need libraries of the system, and clients of clouds.
+tags=no_btrfs,no_devmapper,no_zfs,remove_all_sd
+key=$({ cat "$here"/go.* "$here"/*/go.*; echo "$ldflags $tags"; platform; } | sha256 | cut -c1-16)
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/tools/$version-$key
 
 missing() {
@@ -83,14 +92,15 @@ ticker=
 trap '[ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true; rm -f "$cache"/.*."$$.part"' EXIT
 
 build() { # build NAME
-	local part=$cache/.$1.$$.part start=$SECONDS
+	local part=$cache/.$1.$$.part start=$SECONDS module package
+	read -r module package < <(package "$1")
 	echo "build.sh: building $1, once for these versions (kube-apiserver: a few minutes) ..." >&2
 	(
 		exec 9>&- >&2
 		while sleep 20 >/dev/null 2>&1; do echo "build.sh: still building $1, $((SECONDS - start)) s so far ..."; done
 	) &
 	ticker=$!
-	(cd "$here" && CGO_ENABLED=0 go build -trimpath -ldflags "$ldflags" -o "$part" "$(package "$1")") >&2
+	(cd "$here/$module" && CGO_ENABLED=0 go build -trimpath -tags "$tags" -ldflags "$ldflags" -o "$part" "$package") >&2
 	kill "$ticker"
 	wait "$ticker" 2>/dev/null || true
 	ticker=

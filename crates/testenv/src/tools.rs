@@ -21,6 +21,10 @@ pub enum Tool {
     Kubectl,
     /// The package installer.
     Helm,
+    /// Checks of alerts and of what `/metrics` says.
+    Promtool,
+    /// Checks of objects by their schemas.
+    Kubeconform,
 }
 
 impl Tool {
@@ -33,6 +37,8 @@ impl Tool {
             Self::KubeControllerManager => "kube-controller-manager",
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
+            Self::Promtool => "promtool",
+            Self::Kubeconform => "kubeconform",
         }
     }
 }

@@ -99,8 +99,8 @@ fn what_is_built_is_found_without_go() {
 
 #[test]
 fn a_name_that_is_no_program_is_refused() {
-    let output = build_script().arg("kubelet").env_remove("KUBEBUILDER_ASSETS").output().unwrap();
-    assert!(errors(&output).contains("no such program: kubelet"));
+    let output = build_script().arg("minikube").env_remove("KUBEBUILDER_ASSETS").output().unwrap();
+    assert!(errors(&output).contains("no such program: minikube"));
 }
 
 /// Stands in for Go: notes that it ran, takes long enough for another caller to come by, and makes the program.
