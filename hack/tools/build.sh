@@ -27,6 +27,7 @@ package() { # package NAME: the folder of the go.mod, and the Go package of a pr
 	bridge | loopback) echo containerd "github.com/containernetworking/plugins/plugins/main/$1" ;;
 	host-local) echo containerd "github.com/containernetworking/plugins/plugins/ipam/$1" ;;
 	coredns) echo coredns github.com/coredns/coredns ;;
+	pause) echo . ./pause ;;
 	promtool) echo prometheus github.com/prometheus/prometheus/cmd/promtool ;;
 	kubeconform) echo kubeconform github.com/yannh/kubeconform/cmd/kubeconform ;;
 	*)
@@ -55,7 +56,7 @@ stamp=k8s.io/component-base/version
 ldflags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=$minor"
 # What is done without: file systems and volumes that need libraries of the system, and clients of clouds.
 tags=no_btrfs,no_devmapper,no_zfs,remove_all_sd
-key=$({ cat "$here"/go.* "$here"/*/go.*; echo "$ldflags $tags"; platform; } | sha256 | cut -c1-16)
+key=$({ cat "$here"/go.* "$here"/*/go.* "$here"/*/*.go; echo "$ldflags $tags"; platform; } | sha256 | cut -c1-16)
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/tools/$version-$key
 
 missing() {

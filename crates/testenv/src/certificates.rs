@@ -37,7 +37,12 @@ impl CertificateAuthority {
 
     /// For a server that is reached over loopback.
     pub(crate) fn server(&self) -> Result<Identity, Error> {
-        let names = ["127.0.0.1", "::1", "localhost"].map(String::from);
+        self.server_at(&["127.0.0.1", "::1", "localhost"])
+    }
+
+    /// For a server that is reached at these addresses.
+    pub(crate) fn server_at(&self, addresses: &[&str]) -> Result<Identity, Error> {
+        let names: Vec<String> = addresses.iter().map(|&address| address.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -309,7 +309,7 @@ impl ControlPlane {
     }
 }
 
-async fn is_ready(client: &Client) -> Result<bool, kube::Error> {
+pub(crate) async fn is_ready(client: &Client) -> Result<bool, kube::Error> {
     let request = Request::get("/readyz").body(Vec::new()).map_err(kube::Error::HttpError)?;
     if client.request_text(request).await? != "ok" {
         return Ok(false);
@@ -331,7 +331,7 @@ impl std::fmt::Debug for ControlPlane {
 }
 
 /// 256 bits, since a loopback port is open to everybody on the machine.
-fn random_token() -> Result<String, Error> {
+pub(crate) fn random_token() -> Result<String, Error> {
     let mut bytes = [0; 32];
     rustls::crypto::aws_lc_rs::default_provider()
         .secure_random

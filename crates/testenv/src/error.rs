@@ -25,6 +25,20 @@ pub enum Error {
         /// How it ended.
         status: ExitStatus,
     },
+    /// A cluster with nodes makes namespaces, links and control groups.
+    #[error("a cluster with nodes needs root on Linux: run it as root, for example by `sudo`")]
+    NotRoot,
+    /// A script that fetches or prepares something failed. Its own message went to standard error.
+    #[error("{} failed ({status}); its message above says why", script.display())]
+    Script {
+        /// The script.
+        script: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// A program refused what it was asked for.
+    #[error("{0}")]
+    Refused(String),
     /// A file, process or socket operation failed.
     #[error("cannot {action}")]
     Io {

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    path::Path,
     process::{ExitStatus, Stdio},
 };
 
@@ -42,14 +43,30 @@ impl ControlPlane {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
+        run(&self.tools().path(Tool::Kubectl)?, self.dir(), access, arguments, input).await
+    }
+}
+
+/// Runs kubectl as this user, with a folder of its own in `folder`.
+pub(crate) async fn run<I, S>(
+    program: &Path,
+    folder: &Path,
+    access: &Access,
+    arguments: I,
+    input: &str,
+) -> Result<KubectlOutput, Error>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
         // In a folder of its own, as is the home where kubectl caches what it discovered: runs may overlap.
         let home = tempfile::Builder::new()
             .prefix("kubectl-")
-            .tempdir_in(self.dir())
+            .tempdir_in(folder)
             .map_err(Error::io("make a folder for kubectl"))?;
         let kubeconfig = home.path().join("kubeconfig");
         access.write_kubeconfig(&kubeconfig)?;
-        let mut child = Command::new(self.tools().path(Tool::Kubectl)?)
+        let mut child = Command::new(program)
             .args(arguments)
             .env("KUBECONFIG", &kubeconfig)
             .env("HOME", home.path())
@@ -74,4 +91,3 @@ impl ControlPlane {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
-}

@@ -44,6 +44,7 @@ mod access;
 mod apply;
 mod audit;
 mod certificates;
+mod cluster;
 mod control_plane;
 mod error;
 mod eventually;
@@ -59,6 +60,7 @@ mod tools;
 
 pub use access::Access;
 pub use audit::{AuditEntry, AuditLog};
+pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Options};
 pub use error::Error;
 pub use eventually::eventually;
@@ -66,7 +68,7 @@ pub use kubectl::KubectlOutput;
 pub use namespace::{TestNamespace, unique_name};
 pub use proxy::Proxy;
 pub use rbac::{Scope, grant};
-pub use tools::{Tool, Tools};
+pub use tools::{NodeTool, Tool, Tools};
 
 /// The control plane that all tests of this process share, started at the first call.
 ///

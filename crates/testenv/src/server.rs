@@ -43,15 +43,21 @@ impl Server {
         arguments: &[String],
         dir: &StateDir,
     ) -> Result<Self, Error> {
-        let log = dir.path().join(format!("{name}.log"));
+        Self::spawn_in(name, Command::new(program).args(arguments), dir.path(), dir)
+    }
+
+    /// Runs a program with the environment and the arguments of `command` in another folder, and logs there.
+    pub(crate) fn spawn_in(name: &'static str, command: &Command, folder: &Path, dir: &StateDir) -> Result<Self, Error> {
+        let log = folder.join(format!("{name}.log"));
         let log_file =
             File::options().create(true).append(true).open(&log).map_err(Error::io(format!("write {name}'s log")))?;
         let (read_end, guard) = std::io::pipe().map_err(Error::io("make a pipe"))?;
         let child = Command::new("sh")
             .args(["-c", GUARD, name])
-            .arg(program)
-            .args(arguments)
-            .current_dir(dir.path())
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(folder)
             .stdin(read_end)
             .stdout(dir.hold()?)
             .stderr(log_file)

@@ -25,12 +25,18 @@ pub(crate) struct StateDir {
 
 impl StateDir {
     pub(crate) fn create() -> Result<Self, Error> {
+        Self::with_janitor(JANITOR, &[])
+    }
+
+    /// With another script, which is given the folder and these arguments.
+    pub(crate) fn with_janitor(script: &str, arguments: &[&str]) -> Result<Self, Error> {
         let dir =
             tempfile::Builder::new().prefix("testenv-").tempdir().map_err(Error::io("make a temporary folder"))?;
         let (read_end, write_end) = std::io::pipe().map_err(Error::io("make a pipe"))?;
         let janitor = Command::new("sh")
-            .args(["-c", JANITOR, "testenv-janitor"])
+            .args(["-c", script, "testenv-janitor"])
             .arg(dir.path())
+            .args(arguments)
             .stdin(read_end)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -21,6 +21,8 @@ pub enum Tool {
     Kubectl,
     /// The package installer.
     Helm,
+    /// The rest of a node's and of a control plane's programs.
+    Node(NodeTool),
     /// Checks of alerts and of what `/metrics` says.
     Promtool,
     /// Checks of objects by their schemas.
@@ -37,8 +39,68 @@ impl Tool {
             Self::KubeControllerManager => "kube-controller-manager",
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
+            Self::Node(tool) => tool.name(),
             Self::Promtool => "promtool",
             Self::Kubeconform => "kubeconform",
+        }
+    }
+}
+
+/// A program that only a [`Cluster`](crate::Cluster) needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeTool {
+    /// Connects pods to their node.
+    Bridge,
+    /// Runs containers.
+    Containerd,
+    /// Stays with each pod.
+    ContainerdShim,
+    /// Names of Services.
+    Coredns,
+    /// Brings images to containerd.
+    Ctr,
+    /// Gives pods their addresses.
+    HostLocal,
+    /// Routes what is sent to Services.
+    KubeProxy,
+    /// Chooses nodes for pods.
+    KubeScheduler,
+    /// Runs pods.
+    Kubelet,
+    /// Gives pods their loopback.
+    Loopback,
+    /// Holds the namespaces of a pod.
+    Pause,
+}
+
+impl NodeTool {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Bridge,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Coredns,
+        Self::Ctr,
+        Self::HostLocal,
+        Self::KubeProxy,
+        Self::KubeScheduler,
+        Self::Kubelet,
+        Self::Loopback,
+        Self::Pause,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Coredns => "coredns",
+            Self::Ctr => "ctr",
+            Self::HostLocal => "host-local",
+            Self::KubeProxy => "kube-proxy",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::Loopback => "loopback",
+            Self::Pause => "pause",
         }
     }
 }
@@ -77,6 +139,11 @@ impl Tools {
         }
         let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end());
         Ok(Self { dir })
+    }
+
+    /// The folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Path of a program, built now if it is missing.
