@@ -140,6 +140,7 @@ containers:
   - name: {{ first .arguments }}
     image: {{ include "cronofy-operator.image" .root }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    terminationMessagePolicy: FallbackToLogsOnError
     args:
       {{- toYaml .arguments | nindent 6 }}
     {{- with .root.Values.securityContext }}

@@ -59,35 +59,35 @@ where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
-        // In a folder of its own, as is the home where kubectl caches what it discovered: runs may overlap.
-        let home = tempfile::Builder::new()
-            .prefix("kubectl-")
-            .tempdir_in(folder)
-            .map_err(Error::io("make a folder for kubectl"))?;
-        let kubeconfig = home.path().join("kubeconfig");
-        access.write_kubeconfig(&kubeconfig)?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .env("KUBECONFIG", &kubeconfig)
-            .env("HOME", home.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(Error::io("run kubectl"))?;
-        let stdin = child.stdin.take();
-        let feed = async {
-            if let Some(mut stdin) = stdin {
-                // Fails if kubectl ends without reading its input, which its status will tell.
-                let _ = stdin.write_all(input.as_bytes()).await;
-            }
-        };
-        let ((), output) = tokio::join!(feed, child.wait_with_output());
-        let output = output.map_err(Error::io("wait for kubectl"))?;
-        Ok(KubectlOutput {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
+    // In a folder of its own, as is the home where kubectl caches what it discovered: runs may overlap.
+    let home = tempfile::Builder::new()
+        .prefix("kubectl-")
+        .tempdir_in(folder)
+        .map_err(Error::io("make a folder for kubectl"))?;
+    let kubeconfig = home.path().join("kubeconfig");
+    access.write_kubeconfig(&kubeconfig)?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("KUBECONFIG", &kubeconfig)
+        .env("HOME", home.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(Error::io("run kubectl"))?;
+    let stdin = child.stdin.take();
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // Fails if kubectl ends without reading its input, which its status will tell.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+    };
+    let ((), output) = tokio::join!(feed, child.wait_with_output());
+    let output = output.map_err(Error::io("wait for kubectl"))?;
+    Ok(KubectlOutput {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}

@@ -47,7 +47,12 @@ impl Server {
     }
 
     /// Runs a program with the environment and the arguments of `command` in another folder, and logs there.
-    pub(crate) fn spawn_in(name: &'static str, command: &Command, folder: &Path, dir: &StateDir) -> Result<Self, Error> {
+    pub(crate) fn spawn_in(
+        name: &'static str,
+        command: &Command,
+        folder: &Path,
+        dir: &StateDir,
+    ) -> Result<Self, Error> {
         let log = folder.join(format!("{name}.log"));
         let log_file =
             File::options().create(true).append(true).open(&log).map_err(Error::io(format!("write {name}'s log")))?;

@@ -57,6 +57,8 @@ else
 	ctr --address "$folder/containerd.sock" --namespace k8s.io images import ../pause.tar >logs/pause.log 2>&1
 	keep kubelet kubelet --config=kubelet.yaml --kubeconfig=kubelet.kubeconfig --hostname-override="$NAME" --node-ip="$ADDRESS"
 fi
+# The control plane's machine is no node. To route to Services it passes for the first one: else it looks for itself for half a minute.
+[ "$1" = control ] && NAME=node-1
 keep kube-proxy kube-proxy --kubeconfig=../controllers.kubeconfig --hostname-override="$NAME" --proxy-mode=nftables \
 	--cluster-cidr="$PODS" --conntrack-max-per-core=0 --conntrack-min=0 --healthz-bind-address="$ADDRESS:10256" \
 	--metrics-bind-address="$ADDRESS:10249"

@@ -177,9 +177,8 @@ impl Cluster {
         let become_ready = async {
             loop {
                 self.check_running()?;
-                let ready = async {
-                    Ok::<_, kube::Error>(is_ready(&client).await? && node_is_ready(&client, node).await?)
-                };
+                let ready =
+                    async { Ok::<_, kube::Error>(is_ready(&client).await? && node_is_ready(&client, node).await?) };
                 if matches!(tokio::time::timeout(READINESS_PROBE, ready).await, Ok(Ok(true))) {
                     return Ok(());
                 }

@@ -72,6 +72,8 @@ impl Network {
     pub(super) fn connect(&self, machine: u8, pid: u32) -> Result<(), Error> {
         let (bridge, pid) = (self.bridge(), pid.to_string());
         let cable = format!("{bridge}m{machine}");
+        // The kernel takes down the cable of a machine that is off a moment later.
+        let _ = ip(&["link", "delete", &cable]);
         ip(&["link", "add", &cable, "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
         ip(&["link", "set", &cable, "master", &bridge, "up"])?;
         let within = |arguments: &[&str]| run("nsenter", &[&["--net", "--target", &pid, "ip"], arguments].concat());

@@ -1,0 +1,116 @@
+//! What the README promises: one install, one apply, and `kubectl describe` says Ready.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cronofy_sim::{AccountDraft, EventDraft};
+use jiff::ToSpan as _;
+use testenv::eventually;
+
+use crate::stage::{CLIENT_ID, CLIENT_SECRET, PATIENCE, RELEASE, Stage};
+
+/// The first `helm install` of the README, as words.
+fn command_of_the_readme() -> Vec<String> {
+    let readme = include_str!("../../README.md");
+    let (_, command) = readme.split_once("\nhelm install ").expect("the README installs the chart");
+    let (command, _) = command.split_once("```").unwrap();
+    command.replace('\\', " ").split_whitespace().map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_install_and_one_apply_make_a_live_copy_and_describe_says_so() {
+    let stage = Stage::start().await;
+    let mut words = command_of_the_readme();
+    words[1] = Path::new(env!("CARGO_MANIFEST_DIR")).join(&words[1]).to_str().unwrap().to_owned();
+    // There is no ingress controller here: Cronofy is on the host, and reaches the Service itself.
+    for (word, here) in [
+        ("webhook.baseUrl=https://calendars.example.org", format!("webhook.baseUrl={}", stage.base_url())),
+        ("webhook.ingress.enabled=true", "webhook.ingress.enabled=false".to_owned()),
+    ] {
+        *words.iter_mut().find(|found| *found == word).expect("the README sets it") = here;
+    }
+    let namespace = words[words.iter().position(|word| word == "--namespace").unwrap() + 1].clone();
+    let release = words[0].clone();
+    // The namespace is made before, so that it takes no pod that is not `restricted`.
+    stage.restricted_namespace(&namespace).await;
+    let own = stage.values();
+    let mut command = vec!["install"];
+    command.extend(words.iter().map(String::as_str));
+    for value in &own {
+        command.extend(["--set-json", value]);
+    }
+    command.extend(["--wait", "--timeout", "3m"]);
+    let notes = stage.helm(&command).await;
+    assert!(notes.contains("It does not begin with https://"), "the notes warn of what works in tests only: {notes}");
+
+    let account = stage.sim.add_account(AccountDraft::default());
+    let start = stage.sim.now() + 24.hours();
+    let event = stage.sim.put_event(&account, EventDraft::new("Primary: payments", start, start + 1.hours())).unwrap();
+    let token = stage.sim.issue_refresh_token(&account, CLIENT_ID);
+    let endpoint = format!("  endpoint: {}", stage.sim.api_url());
+    for example in [include_str!("../../examples/application.yaml"), include_str!("../../examples/subscription.yaml")] {
+        let filled = example
+            .replace("  dataCenter: us", &endpoint)
+            .replace("your-client-id", CLIENT_ID)
+            .replace("your-client-secret", CLIENT_SECRET)
+            .replace("the-refresh-token-of-the-account", &token);
+        assert_ne!(filled, example);
+        stage.apply(&filled).await;
+    }
+    stage.kubectl(&["wait", "calsub/on-call", "--for=condition=Ready", "--timeout=120s"]).await;
+    let describe = stage.kubectl(&["describe", "calsub", "on-call"]).await;
+    println!("$ kubectl describe calsub on-call\n{describe}");
+    for said in ["1 event, kept current by push", "Type:                  Ready", "on-call-events"] {
+        assert!(describe.contains(said), "{said}: {describe}");
+    }
+
+    // Notified through the Service: the next read that nobody asks for is hours away.
+    stage.sim.rename_event(&event, "Primary: search").unwrap();
+    let copied = eventually("the ConfigMap has changed", PATIENCE, async || {
+        let events = ["get", "configmap", "on-call-events", "--output", r"jsonpath={.data.events\.json}"];
+        stage.kubectl(&events).await.contains("Primary: search").then_some(())
+    });
+    copied.await.unwrap();
+
+    as_harmless_as_the_chart_says();
+    let tested = stage.helm(&["test", &release, "--namespace", &namespace, "--timeout", "60s", "--logs"]).await;
+    assert!(tested.contains("Succeeded") && tested.contains("/readyz answers 200"), "{tested}");
+    assert_ne!(RELEASE, release, "the other tests take another name, so that no name is built in");
+}
+
+/// What the kernel says of the processes in the pods: no root, no capability, no way to more, system calls filtered, nothing to write.
+fn as_harmless_as_the_chart_says() {
+    let mut seen = 0;
+    for folder in std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path())) {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        // In a pod, it is the first process of its namespace.
+        let status = read("status");
+        let first = status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"));
+        if read("cmdline").split('\0').next() != Some("/cronofy-operator") || !first {
+            continue;
+        }
+        seen += 1;
+        for line in ["Uid:\t65532\t65532\t65532\t65532", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+            assert!(status.lines().any(|found| found == line), "{line}: {status}");
+        }
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert!(status.contains(&format!("{set}:\t0000000000000000")), "{set}: {status}");
+        }
+        let mounts = read("mountinfo");
+        let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        assert!(root.split(' ').nth(5).unwrap().split(',').any(|option| option == "ro"), "{root}");
+    }
+    assert_eq!(seen, 2, "both replicas");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_leads_to_the_webhook_but_by_its_path() {
+    let stage = Stage::start().await;
+    stage.install(&crate::stage::chart(), &[]).await;
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let base = stage.base_url();
+    for (path, status) in [("/hook/unknown", 404), ("/", 404), ("/metrics", 404), ("/readyz", 404)] {
+        let answer = client.post(format!("{base}{path}")).body("{}").send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{path}");
+    }
+}

@@ -1,0 +1,1 @@
+//! A release's life: from the version before to this one, back, and away.
