@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use calendar_reader::{Kind, Reader};
-use cronofy_sim::{EventDraft, Simulator};
+use cronofy_sim::{Delivery, EventDraft, Simulator};
 use jiff::ToSpan as _;
 use testenv::eventually;
 use tokio::time::MissedTickBehavior;
@@ -85,20 +85,24 @@ impl Calendars {
         let (changes, seconds) = (self.changes - changes_before, begun.elapsed().as_secs_f64());
 
         let tell = async || {
-            let deliveries = stage.sim.deliveries().split_off(before);
-            let first = deliveries.iter().filter(|delivery| delivery.attempt == 1).count();
+            let mut deliveries = stage.sim.deliveries();
             let accepted = deliveries.iter().filter(|delivery| delivery.status == Some(204)).count();
-            let outstanding: Vec<_> = deliveries.iter().filter(|delivery| delivery.status != Some(204)).collect();
-            (first == accepted && first >= changes).then(|| {
-                let mut refused = BTreeMap::new();
-                for delivery in &outstanding {
-                    let answer = delivery.status.map_or("no answer".to_owned(), |status| status.to_string());
-                    *refused.entry(answer).or_insert(0_usize) += 1;
-                }
-                (first, refused)
-            })
+            let first = |deliveries: &[Delivery]| deliveries.iter().filter(|delivery| delivery.attempt == 1).count();
+            if first(&deliveries) != accepted {
+                return None;
+            }
+            let these = deliveries.split_off(before);
+            let mut refused = BTreeMap::new();
+            for delivery in these.iter().filter(|delivery| delivery.status != Some(204)) {
+                let answer = delivery.status.map_or("no answer".to_owned(), |status| status.to_string());
+                *refused.entry(answer).or_insert(0_usize) += 1;
+            }
+            (first(&these) >= changes).then(|| (first(&these), refused))
         };
-        let (notifications, refused) = eventually("every notification is accepted", PATIENCE, tell).await.unwrap();
+        let (notifications, refused) = match eventually("every notification is accepted", PATIENCE, tell).await {
+            Ok(told) => told,
+            Err(error) => panic!("{error}: {}\n{}", self.last_deliveries(stage), stage.what_pods_say().await),
+        };
         self.copied(stage).await;
         for (name, calendar) in &self.all {
             assert_eq!(the_channel(&stage.sim, &calendar.account), calendar.channel, "the channel of {name}");
@@ -110,6 +114,25 @@ impl Calendars {
              accepted at once {refused:?}, 0 lost, {SUBSCRIPTIONS} of {SUBSCRIPTIONS} channels kept, no second one"
         );
         count
+    }
+
+    /// For a failed test: how many deliveries got which answer, by channel and attempt, and the last ones.
+    fn last_deliveries(&self, stage: &Stage) -> String {
+        let deliveries = stage.sim.deliveries();
+        let mut counts = BTreeMap::new();
+        for delivery in &deliveries {
+            *counts.entry((&delivery.channel, delivery.attempt, delivery.status)).or_insert(0_usize) += 1;
+        }
+        let last = deliveries.len().saturating_sub(5);
+        format!("{} changes, {counts:#?}, {:#?}", self.changes, &deliveries[last..])
+    }
+
+    /// Fails if a channel is open.
+    pub fn have_no_channel(&self, sim: &Simulator) {
+        for (name, calendar) in &self.all {
+            let open = sim.open_channels(&calendar.account);
+            assert!(open.is_empty(), "{name}: {open:?}");
+        }
     }
 
     /// Waits until every copy equals its calendar.
