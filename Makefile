@@ -1,7 +1,7 @@
 # Everything a person or CI calls. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help test crds tools demo simulate image
+.PHONY: help test e2e crds tools demo simulate image
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,13 @@ test: tools ## Run every check: format, lints, docs, all tests, the demo.
 	cargo test --workspace --locked -- --test-threads 16
 	$(MAKE) --no-print-directory simulate
 	$(MAKE) --no-print-directory demo ONCE=1
+
+e2e: ## Prove the image and the chart on real nodes: pods, upgrades, drains, lost nodes (root on Linux needed).
+	@[ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] || { echo "make e2e makes namespaces, links and control groups: run it as root on Linux, for example by sudo"; exit 1; }
+	$(MAKE) --no-print-directory image
+	cargo test --locked --package testenv --test cluster
+	@# Each test has a cluster of its own, and prints what was refused and what was lost.
+	cargo test --locked --test node -- --test-threads 1 --nocapture
 
 SEEDS ?= 500
 FIRST_SEED ?= 1

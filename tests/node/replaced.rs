@@ -15,11 +15,11 @@ async fn installed() -> (Stage, Calendars) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_upgrade_refuses_no_notification() {
     let (mut stage, mut calendars) = installed().await;
-    let refused = calendars.survive(&mut stage, "rolling upgrade", async |stage: &mut Stage| {
+    let unanswered = calendars.survive(&mut stage, "rolling upgrade", async |stage: &mut Stage| {
         stage.install(&chart(), &[r#"podAnnotations={"team.example.org/turn":"two"}"#]).await;
         stage.only_pods_left(2).await;
     });
-    assert_eq!(refused.await, 0);
+    assert_eq!(unanswered.await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
