@@ -1,17 +1,24 @@
 //! What a running operator serves at `/metrics`, read by Prometheus' own parsers and rule engine.
 
+mod alerts;
 mod parsers;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use testenv::{Tool, Tools};
 
 /// Runs a program on this input; gives whether it succeeded, what it printed, and what it complained of.
 fn piped(tool: Tool, arguments: &[&str], input: &str) -> (bool, String, String) {
+    piped_in(Path::new("."), tool, arguments, input)
+}
+
+/// The same in a folder.
+fn piped_in(folder: &Path, tool: Tool, arguments: &[&str], input: &str) -> (bool, String, String) {
     let program = Tools::find(&[tool]).unwrap().path(tool).unwrap();
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.current_dir(folder).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
     // Beside the reading of what it prints: neither pipe may fill up.
