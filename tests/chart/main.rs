@@ -5,4 +5,5 @@ mod alerts;
 mod helm;
 mod install;
 mod render;
+mod schemas;
 mod values;
