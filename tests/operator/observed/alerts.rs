@@ -119,7 +119,7 @@ fn assert_fires(scrapes: &[(Scrape, u32)], alerts: &[&str]) {
 
 #[tokio::test]
 async fn refused_notifications_fire_an_alert_that_accepted_ones_end() {
-    let world = World::start("refused").await;
+    let world = World::start("unsigned").await;
     let replicas = Replicas::start(&world).await;
     world.subscribe("all", json!({})).await;
     world.at_rest("all").await;
