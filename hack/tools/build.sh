@@ -31,6 +31,7 @@ package() { # package NAME: the folder of the go.mod, and the Go package of a pr
 	pause) echo . ./pause ;;
 	promtool) echo prometheus github.com/prometheus/prometheus/cmd/promtool ;;
 	exposition | evaluate) echo prometheus "./$1" ;;
+	kube-state-metrics) echo kube-state-metrics k8s.io/kube-state-metrics/v2 ;;
 	kubeconform) echo kubeconform github.com/yannh/kubeconform/cmd/kubeconform ;;
 	*)
 		echo "build.sh: no such program: $1" >&2

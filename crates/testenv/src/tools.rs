@@ -29,6 +29,8 @@ pub enum Tool {
     Exposition,
     /// Answers queries over what `/metrics` said.
     Evaluate,
+    /// The state of objects as metrics.
+    KubeStateMetrics,
     /// Checks of objects by their schemas.
     Kubeconform,
 }
@@ -47,6 +49,7 @@ impl Tool {
             Self::Promtool => "promtool",
             Self::Exposition => "exposition",
             Self::Evaluate => "evaluate",
+            Self::KubeStateMetrics => "kube-state-metrics",
             Self::Kubeconform => "kubeconform",
         }
     }

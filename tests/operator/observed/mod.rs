@@ -1,6 +1,7 @@
 //! What a running operator serves at `/metrics`, read by Prometheus' own parsers and rule engine.
 
 mod alerts;
+mod objects;
 mod parsers;
 
 use std::io::Write as _;
