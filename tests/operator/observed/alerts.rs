@@ -7,66 +7,14 @@ use std::fs;
 use cronofy_sim::{Signing, Verification};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use testenv::{Tool, eventually};
+use testenv::Tool;
 
 use super::piped_in;
+use super::replicas::{Replicas, Scrape};
 use crate::support::past::{age_field, let_pass_here, wake};
-use crate::support::switch::{Switch, switched};
-use crate::support::{Operator, PATIENCE, World, event};
+use crate::support::{World, event};
 
 const RULES: &str = include_str!("../../../charts/cronofy-operator/files/alerts.yaml");
-
-/// What both replicas served at the same time.
-struct Scrape {
-    time: Timestamp,
-    pages: [String; 2],
-}
-
-/// Two operators behind one address; the first leads.
-struct Replicas {
-    switch: Switch,
-    options: crate::support::operator::OperatorOptions,
-    running: Option<[Operator; 2]>,
-}
-
-impl Replicas {
-    async fn start(world: &World) -> Self {
-        let (switch, options) = switched(world).await;
-        let mut replicas = Self { switch, options, running: None };
-        replicas.start_again().await;
-        replicas
-    }
-
-    fn kill(&mut self) {
-        self.running.take().into_iter().flatten().for_each(Operator::kill);
-    }
-
-    async fn start_again(&mut self) {
-        let first = Operator::start(&self.options).await;
-        eventually("the first leads", PATIENCE, async || first.leads().await.then_some(())).await.unwrap();
-        let second = Operator::start(&self.options).await;
-        self.switch.to(second.webhook);
-        self.running = Some([first, second]);
-    }
-
-    async fn scrape(&self) -> Scrape {
-        let [first, second] = self.running.as_ref().unwrap();
-        Scrape { time: Timestamp::now(), pages: [first.metrics().await, second.metrics().await] }
-    }
-
-    /// Scrapes once a metric of the leader and its standby is as wanted.
-    async fn once(&self, what: &str, wanted: impl Fn(f64) -> bool) -> Scrape {
-        let replicas = self.running.as_ref().unwrap();
-        let shown = eventually(what, PATIENCE, async || {
-            let [first, second] = [replicas[0].metric(what).await, replicas[1].metric(what).await];
-            (wanted(first) && wanted(second)).then_some(())
-        });
-        if let Err(error) = shown.await {
-            panic!("{error}: {}", replicas[0].metrics().await);
-        }
-        self.scrape().await
-    }
-}
 
 /// The minute of the first scrape. The rule engine's clock begins at zero, and what lies before a scrape must not be before that.
 const BEGIN: u32 = 24 * 60;

@@ -1,8 +1,11 @@
 //! What a running operator serves at `/metrics`, read by Prometheus' own parsers and rule engine.
 
 mod alerts;
+mod dashboard;
 mod objects;
 mod parsers;
+mod picture;
+mod replicas;
 
 use std::io::Write as _;
 use std::path::Path;
