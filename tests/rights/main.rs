@@ -69,15 +69,15 @@ fn granted() -> BTreeMap<[String; 3], String> {
 
 /// Why requests of this test are denied.
 fn meant(test: &str) -> Option<&'static str> {
-    let first = test.split('-').next().unwrap();
+    let first = test.split('-').next()?;
     DENIED_ON_PURPOSE.iter().find(|(name, _)| *name == first).map(|(_, why)| *why)
 }
 
 fn table(granted: &BTreeMap<[String; 3], String>, record: &Record) -> String {
     let mut table = format!("{:<14} {:<21} {:<33} {:<7} {:>7}\n", "section", "API group", "resource", "verb", "uses");
     for ([group, resource, verb], section) in granted {
-        let used = record.uses.iter().find(|(of, _)| of == &[group.clone(), resource.clone(), verb.clone()]);
-        let uses = used.map_or(0, |(_, count)| *count);
+        let found = record.uses.iter().find(|(of, _)| of == &[group.clone(), resource.clone(), verb.clone()]);
+        let uses = found.map_or(0, |(_, count)| *count);
         writeln!(table, "{section:<14} {group:<21} {resource:<33} {verb:<7} {uses:>7}").unwrap();
     }
     table += "\ndenied on purpose\n";

@@ -22,7 +22,7 @@ struct Area {
 
 /// The picture, as SVG.
 pub fn drawn(panels: &[Panel]) -> String {
-    let bottom = panels.iter().map(|panel| area(panel)).map(|area| area.y + area.height).fold(0.0, f64::max);
+    let bottom = panels.iter().map(area).map(|area| area.y + area.height).fold(0.0, f64::max);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" font-family=\"system-ui, sans-serif\" font-size=\"11\" \
          role=\"img\" aria-labelledby=\"title\">\n<title id=\"title\">The dashboard over half an hour.</title>\n\
