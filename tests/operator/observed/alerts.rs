@@ -11,7 +11,7 @@ use testenv::Tool;
 
 use super::piped_in;
 use super::replicas::{Replicas, Scrape};
-use crate::support::past::{age_field, let_pass_here, wake};
+use crate::support::past::{age_field, channel_made, let_pass_here, wake};
 use crate::support::{World, event};
 
 const RULES: &str = include_str!("../../../charts/cronofy-operator/files/alerts.yaml");
@@ -107,7 +107,7 @@ async fn a_channel_that_cronofy_never_reaches_fires_an_alert_and_one_that_it_rea
     });
     world.subscribe("all", json!({})).await;
     let pending = replicas.once("cronofy_operator_channels{state=\"pending\"}", |count| count > 0.0).await;
-    wake(&world, "all").await;
+    channel_made(&world, "all").await;
     assert_fires(&[(pending, 30)], &[]);
 
     age_field(&world, "all", "/channel/createdTime", SignedDuration::from_mins(3)).await;

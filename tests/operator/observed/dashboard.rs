@@ -13,7 +13,7 @@ use testenv::Tool;
 
 use super::replicas::{Replicas, Scrape};
 use super::{picture, piped};
-use crate::support::past::{age_field, wake};
+use crate::support::past::{age_field, channel_made, wake};
 use crate::support::world::CLIENT_ID;
 use crate::support::{World, event};
 
@@ -71,7 +71,7 @@ async fn begun(world: &World) {
         .settings_for(cronofy_sim::Scope::account(&account), |settings| settings.verification = Verification::Never);
     world.secret("other", &[("refresh_token", &world.sim.issue_refresh_token(&account, CLIENT_ID))]).await;
     world.subscribe("unreached", json!({ "account": { "secretRef": { "name": "other" } } })).await;
-    wake(world, "unreached").await;
+    channel_made(world, "unreached").await;
     age_field(world, "unreached", "/channel/createdTime", SignedDuration::from_mins(3)).await;
     wake(world, "unreached").await;
 }
