@@ -10,7 +10,7 @@
 //! - [`cronofy`]: requests to Cronofy, their budget, channels.
 //! - [`webhook`]: notifications, from the socket to the durable mark.
 //! - [`fleet`]: the state of all subscriptions together, and what is stored.
-//! - [`format`]: which of two formats a scraper gets.
+//! - [`mod@format`]: which of two formats a scraper gets.
 //!
 //! Every counter exists with all its label values from the start: one that is born at 1 has no rate. Histograms whose labels
 //! hold a response code are the exception, since each of their series is a dozen lines.
