@@ -12,9 +12,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
-use crate::metrics::{self, Metrics, Queue};
+use crate::metrics::{Format, Metrics, Queue};
 
 /// What is pending once the process has begun to stop.
 pub const SHUTTING_DOWN: &str = "shutting down";
@@ -155,9 +155,12 @@ async fn readyz(State(health): State<Health>) -> Response {
     verdict(&health.pending())
 }
 
-async fn exposition(State((metrics, refresh)): State<(Metrics, Refresh)>) -> Response {
+async fn exposition(State((metrics, refresh)): State<(Metrics, Refresh)>, asked: HeaderMap) -> Response {
     refresh();
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.encode()).into_response()
+    let accept = asked.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::preferred(&accept.collect::<Vec<_>>().join(","));
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    (headers, format.of(metrics.encode())).into_response()
 }
 
 fn verdict<S: AsRef<str>>(obstacles: &[S]) -> Response {

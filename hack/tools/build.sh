@@ -5,8 +5,9 @@
 # building what is missing.
 #
 # Order: KUBEBUILDER_ASSETS if it is set, then the cache, then a build from the Go modules that go.mod pins, here and in the
-# folders beside it: a program of another project has a go.mod of its own, so that neither chooses versions for the other.
-# The cache lies outside the clone and is keyed by the pinned versions and the build flags. Progress goes to
+# folders beside it: a program of another project has a go.mod of its own, so that neither chooses versions for the other. Programs of
+# ours stand in folders below the go.mod that they build with.
+# The cache lies outside the clone and is keyed by the pinned versions, our sources and the build flags. Progress goes to
 # standard error, so that `dir=$(hack/tools/build.sh)` is enough for a caller. Any number of callers may run at once.
 set -euo pipefail
 
@@ -29,6 +30,8 @@ package() { # package NAME: the folder of the go.mod, and the Go package of a pr
 	coredns) echo coredns github.com/coredns/coredns ;;
 	pause) echo . ./pause ;;
 	promtool) echo prometheus github.com/prometheus/prometheus/cmd/promtool ;;
+	exposition | evaluate) echo prometheus "./$1" ;;
+	kube-state-metrics) echo kube-state-metrics k8s.io/kube-state-metrics/v2 ;;
 	kubeconform) echo kubeconform github.com/yannh/kubeconform/cmd/kubeconform ;;
 	*)
 		echo "build.sh: no such program: $1" >&2
@@ -56,7 +59,7 @@ stamp=k8s.io/component-base/version
 ldflags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=$minor"
 # What is done without: file systems and volumes that need libraries of the system, and clients of clouds.
 tags=no_btrfs,no_devmapper,no_zfs,remove_all_sd
-key=$({ cat "$here"/go.* "$here"/*/go.* "$here"/*/*.go; echo "$ldflags $tags"; platform; } | sha256 | cut -c1-16)
+key=$({ cat "$here"/go.* "$here"/*/go.* "$here"/*/*.go "$here"/*/*/*.go; echo "$ldflags $tags"; platform; } | sha256 | cut -c1-16)
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/tools/$version-$key
 
 missing() {

@@ -189,6 +189,12 @@ impl Context {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned().unwrap_or_default()
     }
 
+    /// When this replica last read all changes of a subscription.
+    #[must_use]
+    pub fn last_look(&self, uid: &str) -> Option<Timestamp> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(uid)?.memory.last_look
+    }
+
     /// Remembers something of a subscription.
     pub fn remember(&self, uid: &str, change: impl FnOnce(&mut Remembered)) {
         let mut all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);

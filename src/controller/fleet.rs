@@ -11,8 +11,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource as _;
 
 use super::context::Context;
-use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, Mode};
+use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, Mode, NextWork};
 use crate::metrics::{BudgetWindow, ChannelState, ConditionStatus, ConditionType, FleetBound, SweepKind};
+
+/// In a large fleet something has always just fallen due: work that is due for less than this is being done.
+const BUSY: Duration = Duration::from_secs(60);
 
 /// Sets the gauges of the fleet.
 pub fn tell(context: &Context, now: Timestamp) {
@@ -20,7 +23,8 @@ pub fn tell(context: &Context, now: Timestamp) {
     for store in context.subscriptions() {
         for object in store.state() {
             if let Ok(subscription) = &object.0 {
-                fleet.add(subscription, now);
+                let last_look = context.last_look(subscription.meta().uid.as_deref().unwrap_or_default());
+                fleet.add(subscription, last_look, now);
             }
         }
     }
@@ -42,7 +46,8 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn add(&mut self, subscription: &CalendarSubscription, now: Timestamp) {
+    /// Adds a subscription; `last_look` is when this replica last read all changes of it.
+    fn add(&mut self, subscription: &CalendarSubscription, last_look: Option<Timestamp>, now: Timestamp) {
         let blank = CalendarSubscriptionStatus::default();
         let status = subscription.status.as_ref().unwrap_or(&blank);
         for &condition in ConditionType::ALL {
@@ -53,7 +58,7 @@ impl Fleet {
         if let Some(state) = channel_state(subscription, status, now) {
             *self.channels.entry(state).or_default() += 1;
         }
-        if let Some(proven) = proven(status) {
+        if let Some(proven) = proven(subscription, status, last_look) {
             let (oldest, newest) = self.proven.unwrap_or((proven, proven));
             self.proven = Some((oldest.min(proven), newest.max(proven)));
         }
@@ -76,14 +81,15 @@ impl Fleet {
         for &state in ChannelState::ALL {
             metrics.channels(state, self.channels.get(&state).copied().unwrap_or_default());
         }
-        // Without a copy there is nothing that could be out of date.
-        let (oldest, newest) = self.proven.unwrap_or((now, now));
+        // Without a copy there is nothing that could be out of date; nor is anything known before the caches are filled. Not
+        // the present time: the maximum over replicas would be that of one that has just started.
+        let (oldest, newest) = self.proven.unwrap_or((Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH));
         metrics.freshness(FleetBound::Oldest, oldest);
         metrics.freshness(FleetBound::Newest, newest);
         for &kind in SweepKind::ALL {
             let lag = self.lag.get(&kind).copied().unwrap_or_default();
             metrics.sweep_lag(kind, lag);
-            if lag.is_zero() {
+            if lag < BUSY {
                 metrics.sweep_heartbeat(kind, now);
             }
         }
@@ -113,7 +119,11 @@ fn channel_state(
     if subscription.spec.mode() != Mode::Push || erased || deleted {
         return None;
     }
-    let Some(channel) = &status.channel else { return Some(ChannelState::Missing) };
+    let blank = ChannelStatus::default();
+    let channel = status.channel.as_ref().unwrap_or(&blank);
+    if subscription.spec.suspended() && channel.id.is_none() {
+        return None;
+    }
     Some(match (&channel.id, &channel.verified_time, &channel.created_time) {
         (None, _, _) if channel.next.is_some() && status.failure.is_none() => ChannelState::Pending,
         (None, _, _) => ChannelState::Missing,
@@ -131,13 +141,40 @@ fn past(time: &Time, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(time.0)).unwrap_or_default()
 }
 
-/// When a copy was last proven current, as far as its status tells: by a full sync, or by a read that a notification asked for.
-fn proven(status: &CalendarSubscriptionStatus) -> Option<Timestamp> {
+/// When a copy was last proven current: by a full sync, a look at the channel or any other read of all changes, or by a read that
+/// a notification asked for. `None` without a copy, and where nobody is to keep it current.
+///
+/// A read that finds nothing leaves no time of its own in the status, but moves the time of the next one.
+fn proven(
+    subscription: &CalendarSubscription,
+    status: &CalendarSubscriptionStatus,
+    last_look: Option<Timestamp>,
+) -> Option<Timestamp> {
     let sync = status.sync.as_ref()?;
+    if subscription.spec.suspended() || sync.erased_time.is_some() || subscription.meta().deletion_timestamp.is_some() {
+        return None;
+    }
     let channel = status.channel.as_ref();
-    let notified = channel.and_then(|channel| channel.last_notification_time.as_ref());
-    let full_sync = sync.last_full_sync_time.as_ref()?;
-    [Some(full_sync), sync.last_change_time.as_ref(), notified].into_iter().flatten().map(|time| time.0).max()
+    let noted = [
+        sync.last_change_time.as_ref(),
+        channel.and_then(|channel| channel.last_check_time.as_ref()),
+        channel.and_then(|channel| channel.last_notification_time.as_ref()),
+    ];
+    let full_sync = sync.last_full_sync_time.as_ref()?.0;
+    let noted = noted.into_iter().flatten().map(|time| time.0);
+    noted
+        .chain(last_look)
+        .chain(sync.next.as_ref().and_then(|next| before(subscription, next)))
+        .fold(full_sync, Timestamp::max)
+        .into()
+}
+
+/// When the read was that a poll follows.
+fn before(subscription: &CalendarSubscription, next: &NextWork) -> Option<Timestamp> {
+    let spec = &subscription.spec;
+    let polls = [(Why::Poll, spec.poll_interval()), (Why::FallbackPoll, spec.fallback_poll_interval())];
+    let (_, interval) = polls.into_iter().find(|(why, _)| why.as_str() == next.what)?;
+    next.time.0.checked_sub(interval).ok()
 }
 
 #[cfg(test)]
@@ -175,12 +212,46 @@ mod tests {
             ),
             (json!({}), json!({ "sync": { "erasedTime": soon } }), None),
             (json!({ "mode": "Poll" }), json!({}), None),
+            (json!({ "suspend": true }), json!({ "channel": { "generation": 1 } }), None),
+            (
+                json!({ "suspend": true }),
+                json!({ "channel": { "id": "chn_1", "createdTime": long, "verifiedTime": soon } }),
+                Some(ChannelState::Verified),
+            ),
         ];
         for (spec, status, state) in table {
             let subscription = subscription(&spec, &status);
             let found = channel_state(&subscription, subscription.status.as_ref().unwrap(), NOW.parse().unwrap());
             assert_eq!(found, state, "{spec} {status}");
         }
+    }
+
+    #[test]
+    fn a_quiet_calendar_is_proven_current_by_looks_that_find_nothing() {
+        let full_sync = "2026-11-14T00:00:00Z";
+        let of = |spec: Value, status: Value, last_look: Option<&str>| {
+            let mut all = json!({ "sync": { "lastFullSyncTime": full_sync } });
+            for (part, fields) in status.as_object().unwrap() {
+                for (key, value) in fields.as_object().unwrap() {
+                    all[part][key] = value.clone();
+                }
+            }
+            let subscription = subscription(&spec, &all);
+            let last_look = last_look.map(|time| time.parse().unwrap());
+            proven(&subscription, subscription.status.as_ref().unwrap(), last_look).map(|time| time.to_string())
+        };
+        let at = |time: &str| Some(time.to_owned());
+        let (evening, next) = ("2026-11-19T20:00:00Z", |what| json!({ "what": what, "time": "2026-11-20T08:10:00Z" }));
+        assert_eq!(of(json!({}), json!({}), None), at(full_sync));
+        assert_eq!(of(json!({}), json!({ "channel": { "lastCheckTime": evening } }), None), at(evening));
+        assert_eq!(of(json!({}), json!({}), Some(evening)), at(evening));
+        let polled = json!({ "sync": { "next": next("Poll") } });
+        assert_eq!(of(json!({ "mode": "Poll" }), polled, None), at("2026-11-20T07:55:00Z"));
+        let fallback = json!({ "sync": { "next": next("FallbackPoll") } });
+        assert_eq!(of(json!({}), fallback, None), at("2026-11-20T08:05:00Z"));
+        assert_eq!(of(json!({}), json!({ "sync": { "next": next("FullSync") } }), None), at(full_sync));
+        assert_eq!(of(json!({ "suspend": true }), json!({}), Some(evening)), None, "nobody is to keep it current");
+        assert_eq!(of(json!({}), json!({ "sync": { "erasedTime": evening } }), None), None);
     }
 
     #[test]
@@ -198,9 +269,9 @@ mod tests {
             )
         };
         let now = NOW.parse().unwrap();
-        fleet.add(&member("2026-11-14T00:00:00Z", "2026-11-19T00:00:00Z", "2026-11-20T07:00:00Z"), now);
-        fleet.add(&member("2026-11-18T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-20T09:00:00Z"), now);
-        fleet.add(&subscription(&json!({}), &json!({})), now);
+        fleet.add(&member("2026-11-14T00:00:00Z", "2026-11-19T00:00:00Z", "2026-11-20T07:00:00Z"), None, now);
+        fleet.add(&member("2026-11-18T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-20T09:00:00Z"), None, now);
+        fleet.add(&subscription(&json!({}), &json!({})), None, now);
         assert_eq!(
             fleet.proven,
             Some(("2026-11-18T00:00:00Z".parse().unwrap(), "2026-11-19T00:00:00Z".parse().unwrap()))

@@ -68,7 +68,7 @@ impl Families {
         let sweeps = pairs(SweepKind::ALL, Outcome::ALL).map(|(kind, outcome)| BySweep { kind, outcome });
         let stores = || pairs(StoreType::ALL, StoredPart::ALL).map(|(store, kind)| ByStore { store, kind });
         let reasons = SkipReason::ALL.iter().map(|&reason| ByReason { reason });
-        let fresh = "When a copy was last proven current, in seconds since the epoch";
+        let fresh = "When a copy was last proven current, in seconds since the epoch; 0 while none is known";
         let beat = "When the schedule was last looked at, also with nothing due, in seconds since the epoch";
         let lag = "How long the work that is longest due has been due";
         Self {

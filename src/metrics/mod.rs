@@ -10,12 +10,14 @@
 //! - [`cronofy`]: requests to Cronofy, their budget, channels.
 //! - [`webhook`]: notifications, from the socket to the durable mark.
 //! - [`fleet`]: the state of all subscriptions together, and what is stored.
+//! - [`mod@format`]: which of two formats a scraper gets.
 //!
 //! Every counter exists with all its label values from the start: one that is born at 1 has no rate. Histograms whose labels
 //! hold a response code are the exception, since each of their series is a dozen lines.
 
 pub mod cronofy;
 pub mod fleet;
+pub mod format;
 pub mod kubernetes;
 pub mod labels;
 pub mod webhook;
@@ -37,12 +39,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use format::Format;
 pub use kubernetes::KubernetesLayer;
 pub use labels::*;
 pub use work::{Queue, ReconcileOutcome, Running};
-
-/// Media type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const PREFIX: &str = "cronofy_operator";
 
@@ -77,7 +77,7 @@ impl Metrics {
         Self(Arc::new(Families { registry, work, kubernetes, cronofy, webhook, fleet }))
     }
 
-    /// The exposition in the `OpenMetrics` text format, see [`CONTENT_TYPE`].
+    /// The exposition in the `OpenMetrics` text format, see [`Format`].
     #[must_use]
     pub fn encode(&self) -> String {
         self.0.work.observe_running();

@@ -14,9 +14,9 @@ use testenv::{ControlPlane, Options, eventually};
 use crate::helm::{chart, helm_on, rendered, said};
 
 const NAMESPACE: &str = "operators";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn plane() -> ControlPlane {
+pub async fn plane() -> ControlPlane {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     let namespaces: Api<Namespace> = Api::all(plane.admin().unwrap());
     let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
@@ -31,7 +31,7 @@ async fn plane() -> ControlPlane {
     plane
 }
 
-fn installed(plane: &ControlPlane, values: &[&str]) {
+pub fn installed(plane: &ControlPlane, values: &[&str]) {
     let chart = chart();
     let mut arguments = vec!["upgrade", "--install", "calendars", chart.to_str().unwrap(), "--namespace", NAMESPACE];
     for value in values {

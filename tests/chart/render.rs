@@ -12,7 +12,7 @@ use crate::helm::{objects, of_kind, rendered};
 const BASE: &str = r#"webhook.baseUrl="https://calendars.example.org/in""#;
 
 /// Sets of values that between them use every part of the chart.
-const MATRIX: [&[&str]; 8] = [
+pub const MATRIX: [&[&str]; 8] = [
     &[],
     &[BASE],
     &[

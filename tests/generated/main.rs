@@ -3,6 +3,7 @@
 
 mod named;
 mod reference;
+mod rights;
 mod values;
 
 use std::path::Path;
@@ -40,6 +41,11 @@ fn the_definitions_are_as_the_types_say() {
 #[test]
 fn the_reference_is_as_the_definitions_say() {
     check("docs/reference/api.md", &reference::page());
+}
+
+#[test]
+fn the_page_of_rights_is_as_the_chart_gives_them() {
+    check("docs/reference/rights.md", &rights::page());
 }
 
 #[test]

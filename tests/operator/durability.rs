@@ -58,7 +58,7 @@ fn one_channel(world: &World) {
 #[tokio::test]
 async fn what_cannot_be_written_down_is_refused_in_time_and_applied_when_it_is_told_again() {
     let plane = plane().await;
-    let world = World::on(plane, "refused").await;
+    let world = World::on(plane, "apiserver-refused").await;
     let (switch, mut options) = switched(&world).await;
     options.arguments = vec!["--leader-election=false".to_owned()]; // a lost lease is another test
     let operator = start(&options, &switch).await;
@@ -158,7 +158,7 @@ async fn a_standby_that_is_killed_right_after_its_204_has_lost_nothing() {
 #[tokio::test]
 async fn an_operator_survives_an_api_server_that_restarts_and_one_that_stays_away() {
     let plane = plane().await;
-    let world = World::on(plane, "away").await;
+    let world = World::on(plane, "apiserver-away").await;
     let (switch, mut options) = switched(&world).await;
     options.arguments = vec!["--leader-election=false".to_owned()];
     let operator = start(&options, &switch).await;
@@ -194,7 +194,7 @@ async fn an_operator_survives_an_api_server_that_restarts_and_one_that_stays_awa
 #[tokio::test]
 async fn an_application_that_was_deleted_while_nobody_watched_is_not_used_any_more() {
     let plane = plane().await;
-    let world = World::on(plane, "unwatched").await;
+    let world = World::on(plane, "apiserver-unwatched").await;
     let proxy = plane.proxy().unwrap();
     let mut options = world.operator_options().await;
     let access = plane.service_account_access(world.ns(), "operator").await.unwrap().through(&proxy);
@@ -217,7 +217,7 @@ async fn an_application_that_was_deleted_while_nobody_watched_is_not_used_any_mo
 #[tokio::test]
 async fn an_operator_that_cannot_renew_its_lease_ends_and_the_next_one_goes_on() {
     let plane = plane().await;
-    let world = World::on(plane, "lease").await;
+    let world = World::on(plane, "apiserver-lease").await;
     let (switch, options) = switched(&world).await;
     let operator = start(&options, &switch).await;
     healthy(&world).await;

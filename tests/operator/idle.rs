@@ -148,7 +148,7 @@ async fn what_is_of_no_concern_to_a_subscription_costs_nothing() {
 #[tokio::test]
 async fn lists_from_the_start_and_restarts_cost_nothing() {
     let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(Options::default()).await.unwrap()));
-    let world = World::on(plane, "idle").await;
+    let world = World::on(plane, "apiserver-idle").await;
     let proxy = plane.proxy().unwrap();
     let access = plane.service_account_access(world.ns(), "operator").await.unwrap().through(&proxy);
     let (switch, mut options) = switched(&world).await;

@@ -16,6 +16,7 @@ mod isolation;
 mod large;
 mod marks;
 mod months;
+mod observed;
 mod owners;
 mod pages;
 mod privacy;

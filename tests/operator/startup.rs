@@ -8,6 +8,7 @@ use serde_json::json;
 use testenv::{Access, ControlPlane, Options, Scope};
 
 use crate::support::operator::OperatorOptions;
+use crate::support::usage;
 use crate::support::world::{Rights, rights};
 use crate::support::{Operator, World};
 
@@ -57,6 +58,7 @@ async fn without_rights_or_definitions_it_says_so_and_begins_once_they_are_there
         assert_eq!(lines, 1, "each cause is told once: {:#?}", operator.log());
     }
     assert!(operator.terminate().await);
+    usage::record(&plane);
 }
 
 #[tokio::test]

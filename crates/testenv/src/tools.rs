@@ -25,6 +25,12 @@ pub enum Tool {
     Node(NodeTool),
     /// Checks of alerts and of what `/metrics` says.
     Promtool,
+    /// Reads what `/metrics` says as strictly as Prometheus does.
+    Exposition,
+    /// Answers queries over what `/metrics` said.
+    Evaluate,
+    /// The state of objects as metrics.
+    KubeStateMetrics,
     /// Checks of objects by their schemas.
     Kubeconform,
 }
@@ -41,6 +47,9 @@ impl Tool {
             Self::Helm => "helm",
             Self::Node(tool) => tool.name(),
             Self::Promtool => "promtool",
+            Self::Exposition => "exposition",
+            Self::Evaluate => "evaluate",
+            Self::KubeStateMetrics => "kube-state-metrics",
             Self::Kubeconform => "kubeconform",
         }
     }

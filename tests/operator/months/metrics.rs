@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use testenv::eventually;
 
-use crate::support::past::{age_field, let_pass_here, wake};
+use crate::support::past::{age_field, channel_made, let_pass_here, wake};
 use crate::support::world::CLIENT_ID;
 use crate::support::{Operator, PATIENCE, World};
 
@@ -43,6 +43,7 @@ async fn channels_by_state_sweeps_by_kind_lag_and_heartbeat_are_told() {
     for (state, count) in [("verified", 1.0), ("pending", 1.0), ("suspect", 0.0), ("missing", 1.0)] {
         shows(&operator, &channels(state), count).await;
     }
+    channel_made(&world, "unreached").await;
     age_field(&world, "unreached", "/channel/createdTime", SignedDuration::from_mins(3)).await;
     wake(&world, "unreached").await;
     for (state, count) in [("verified", 1.0), ("pending", 0.0), ("suspect", 1.0), ("missing", 1.0)] {

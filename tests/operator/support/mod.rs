@@ -6,6 +6,7 @@ pub mod operator;
 pub mod past;
 pub mod switch;
 pub mod times;
+pub mod usage;
 pub mod world;
 
 pub use operator::{Operator, PATIENCE};

@@ -1,6 +1,7 @@
 //! Time that has passed. The operator's clock is the machine's, so nobody waits: time is taken from what the cluster remembers
 //! of a subscription, which to an operator that looks next is the same as if it had passed.
 
+use cronofy_operator::api::CalendarSubscription;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -32,6 +33,15 @@ pub async fn age_field(world: &World, name: &str, pointer: &str, time: SignedDur
     let keys = pointer.trim_start_matches('/').rsplit('/');
     let patch = keys.fold(earlier(value, time), |value, key| json!({ key: value }));
     patch_status(world, name, patch).await;
+}
+
+/// Waits until Cronofy has made the subscription's channel, whether or not it has reached it: only then has it an age.
+pub async fn channel_made(world: &World, name: &str) {
+    let made = |subscription: &CalendarSubscription| {
+        let channel = subscription.status.as_ref().and_then(|status| status.channel.as_ref());
+        channel.is_some_and(|channel| channel.created_time.is_some())
+    };
+    world.until(name, "has a channel", made).await;
 }
 
 /// Wakes the subscription's reconcile as a timer would: somebody touches its output, once there is one.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use testenv::{AuditLog, ControlPlane, Scope, TestNamespace, eventually};
 
 use super::operator::{Operator, OperatorOptions, PATIENCE};
+use super::usage;
 
 pub const CLIENT_ID: &str = "client-1";
 pub const CLIENT_SECRET: &str = "secret-of-client-1";
@@ -31,6 +32,12 @@ pub struct World {
     pub account: String,
     service_account: String,
     next_kubeconfig: AtomicU32,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        usage::record(self.plane);
+    }
 }
 
 /// The chart's rights, by where they hold.
