@@ -14,6 +14,7 @@ use url::Url;
 use crate::leftovers;
 use crate::probe::{self, Targets};
 use crate::telemetry::{self, LogFormat};
+use crate::webhook::certificate::PairFiles;
 
 /// A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
 #[derive(Debug, Parser)]
@@ -37,6 +38,9 @@ pub enum Command {
         /// Base URL of the webhook, as the operator knows it.
         #[arg(long, value_name = "URL")]
         webhook: Option<Url>,
+        /// Take any certificate of a webhook with https: inside the cluster its Service has another name than the certificate.
+        #[arg(long)]
+        any_certificate: bool,
     },
     /// Fail while subscriptions are left that may have a channel at Cronofy: asked before the chart is uninstalled.
     Leftovers {
@@ -64,6 +68,19 @@ pub struct RunOptions {
     /// Address that the webhook listens on.
     #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub webhook_listen: SocketAddr,
+
+    /// Serve the webhook over TLS with the certificate in this PEM file, followed by its chain. Without: plain HTTP, for an ingress
+    /// that ends TLS.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_TLS_CERT", value_name = "FILE")]
+    pub webhook_tls_cert: Option<PathBuf>,
+
+    /// The key of --webhook-tls-cert, a PEM file.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_TLS_KEY", value_name = "FILE")]
+    pub webhook_tls_key: Option<PathBuf>,
+
+    /// Between two looks at whether these two files have changed, in seconds.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_TLS_CHECK_PERIOD", value_name = "SECONDS", default_value = "10")]
+    pub webhook_tls_check_period: NonZeroU16,
 
     /// Address that probes and metrics listen on.
     #[arg(long, env = "CRONOFY_OPERATOR_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
@@ -134,6 +151,14 @@ pub enum InvalidOptions {
     /// The callback URL is too long.
     #[error("--webhook-base-url is {0} characters too long: with /hook/ and the token it must not exceed {max} characters", max = calendar_sync::LONGEST_CALLBACK_URL)]
     TooLong(usize),
+    /// One file of the pair for TLS is missing.
+    #[error("--{given} needs --{missing}: give both files, or neither to serve plain HTTP")]
+    HalfOfPair {
+        /// The flag that is given.
+        given: &'static str,
+        /// The flag that is not.
+        missing: &'static str,
+    },
     /// The lease's times do not fit together.
     #[error("--lease-duration must be greater than --lease-renew-deadline, and that greater than --lease-retry-period")]
     LeaseTimes,
@@ -154,7 +179,7 @@ impl Cli {
                     return ExitCode::from(USAGE);
                 }
             },
-            Command::Probe { admin, webhook } => ask(&Targets { admin, webhook }),
+            Command::Probe { admin, webhook, any_certificate } => ask(&Targets { admin, webhook, any_certificate }),
             Command::Leftovers { namespace } => leftovers(&namespace),
             Command::Crds { dir } => crds(dir.as_deref()),
             Command::Version => print(concat!("cronofy-operator ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -262,6 +287,12 @@ impl RunOptions {
                 return Err(InvalidOptions::TooLong(excess));
             }
         }
+        let (cert, key) = ("webhook-tls-cert", "webhook-tls-key");
+        match (&self.webhook_tls_cert, &self.webhook_tls_key) {
+            (Some(_), None) => return Err(InvalidOptions::HalfOfPair { given: cert, missing: key }),
+            (None, Some(_)) => return Err(InvalidOptions::HalfOfPair { given: key, missing: cert }),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
         if !(self.lease_duration > self.lease_renew_deadline && self.lease_renew_deadline > self.lease_retry_period) {
             return Err(InvalidOptions::LeaseTimes);
         }
@@ -272,6 +303,13 @@ impl RunOptions {
     #[must_use]
     pub fn callback_base(&self) -> Option<String> {
         self.webhook_base_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// The files that the webhook serves TLS with, if it is to.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<PairFiles> {
+        let (certificate, key) = self.webhook_tls_cert.clone().zip(self.webhook_tls_key.clone())?;
+        Some(PairFiles { certificate, key })
     }
 
     /// Duration, renew deadline and retry period of the lease.

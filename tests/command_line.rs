@@ -16,7 +16,7 @@ fn run(arguments: &[&str]) -> Output {
 #[test]
 fn flags_that_cannot_work_are_named_with_the_remedy_and_end_it_as_wrong_usage() {
     let long = format!("https://calendars.example.org/{}", "x".repeat(100));
-    let table: [(&[&str], &str); 13] = [
+    let table: [(&[&str], &str); 15] = [
         (&["--webhook-base-url=calendars.example.org"], "--webhook-base-url"),
         (&["--webhook-base-url=http://calendars.example.org"], "--webhook-base-url must begin with https://"),
         (&["--webhook-base-url=ftp://calendars.example.org", "--allow-http-callback"], "--webhook-base-url must begin"),
@@ -24,6 +24,8 @@ fn flags_that_cannot_work_are_named_with_the_remedy_and_end_it_as_wrong_usage() 
         (&["--webhook-base-url=https://example.org?a=b"], "remove its query"),
         (&["--webhook-base-url", &long], "characters too long"),
         (&["--webhook-listen=8080"], "--webhook-listen"),
+        (&["--webhook-tls-cert=/tls.crt"], "--webhook-tls-cert needs --webhook-tls-key: give both files, or neither"),
+        (&["--webhook-tls-key=/tls.key"], "--webhook-tls-key needs --webhook-tls-cert"),
         (&["--namespace="], "must be the name of a namespace"),
         (&["--namespace=one,../two"], "must be the name of a namespace"),
         (&["--lease-namespace=-"], "must be the name of a namespace"),

@@ -4,6 +4,7 @@
 mod support;
 
 mod bursts;
+mod certificates;
 mod channels;
 mod deletion;
 mod describe;
