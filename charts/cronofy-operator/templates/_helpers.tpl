@@ -79,6 +79,11 @@ annotations:
 {{- trimSuffix "/" (urlParse .Values.webhook.baseUrl).path }}/hook/
 {{- end }}
 
+{{/* Port of the webhook's Service. */}}
+{{- define "cronofy-operator.webhookPort" -}}
+{{- .Values.webhook.service.port | default (ternary 443 80 (not (empty .Values.webhook.tls.secretName))) }}
+{{- end }}
+
 {{/* Why no delivery of Cronofy can arrive at webhook.baseUrl; empty if none is known. */}}
 {{- define "cronofy-operator.webhookProblem" -}}
 {{- $base := .Values.webhook.baseUrl }}
