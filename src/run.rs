@@ -59,6 +59,11 @@ pub enum RunError {
     Ended(&'static str),
 }
 
+/// What this replica is called, as its lease and its Events have it.
+pub(crate) fn instance() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| "cronofy-operator".to_owned())
+}
+
 /// Runs the operator with valid options until `stop`.
 ///
 /// # Errors
@@ -82,7 +87,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let (closing, closed) = watch::channel(false);
     let admin_listener = listen("admin-listen", options.admin_listen).await?;
 
-    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "cronofy-operator".to_owned());
+    let instance = instance();
     let leader = leader(&options, &client, &own_namespace, &instance);
     let settings = Settings {
         callback_base: options.callback_base(),

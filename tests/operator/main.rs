@@ -28,4 +28,5 @@ mod signatures;
 mod startup;
 mod store;
 mod sync;
+mod traces;
 mod trouble;
