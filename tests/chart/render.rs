@@ -31,6 +31,8 @@ const MATRIX: [&[&str]; 9] = [
         "metrics.prometheusRule.enabled=true",
         "metrics.dashboard.enabled=true",
         "networkPolicy.enabled=true",
+        r#"tracing.endpoint="http://collector.observability:4318""#,
+        "tracing.sampleRatio=0.1",
         r#"networkPolicy.metricsFrom=[{"namespaceSelector":{}}]"#,
         "application.create=true",
         r#"application.allowedNamespaces={"from":"All"}"#,
@@ -195,6 +197,26 @@ fn with_a_certificate_https_is_spoken_up_to_the_pod() {
         ["--webhook-tls-cert=/etc/cronofy-operator/tls/tls.crt", "--webhook-tls-key=/etc/cronofy-operator/tls/tls.key"]
     {
         assert!(container["args"].as_array().unwrap().contains(&json!(flag)), "{flag}");
+    }
+}
+
+#[test]
+fn the_way_to_the_collector_is_open_and_no_other() {
+    let egress = |endpoint: &str| {
+        let endpoint = format!("tracing.endpoint={}", json!(endpoint));
+        let objects = objects(&["networkPolicy.enabled=true", &endpoint]);
+        of_kind(&objects, "NetworkPolicy")[0]["spec"]["egress"].as_array().unwrap().clone()
+    };
+    let without = egress("");
+    for (endpoint, port) in [
+        ("http://collector.observability:4318", 4318),
+        ("https://traces.example.org/otlp", 443),
+        ("http://[fd00::1]/otlp", 80),
+        ("http://[fd00::1]:4318", 4318),
+    ] {
+        let mut wanted = without.clone();
+        wanted.push(json!({ "ports": [{ "port": port }] }));
+        assert_eq!(egress(endpoint), wanted, "{endpoint}");
     }
 }
 

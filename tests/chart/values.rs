@@ -28,6 +28,8 @@ fn wrong_values_are_refused_by_name() {
         (r#"image.digest="latest""#, "/image/digest"),
         (r#"image.pullPolicy="Sometimes""#, "/image/pullPolicy"),
         (r#"log.format="xml""#, "/log/format"),
+        (r#"tracing.endpoint="collector:4318""#, "/tracing/endpoint"),
+        ("tracing.sampleRatio=1.5", "/tracing/sampleRatio"),
         ("terminationGracePeriodSeconds=10", "/terminationGracePeriodSeconds"),
         (r#"podDisruptionBudget.maxUnavailable="one""#, "/podDisruptionBudget/maxUnavailable"),
         (r#"commonLabels={"team": 1}"#, "/commonLabels/team"),

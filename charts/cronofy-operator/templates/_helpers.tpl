@@ -79,6 +79,12 @@ annotations:
 {{- trimSuffix "/" (urlParse .Values.webhook.baseUrl).path }}/hook/
 {{- end }}
 
+{{/* Port of a URL, or that of its scheme. */}}
+{{- define "cronofy-operator.portOf" -}}
+{{- $url := urlParse . }}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end }}
+
 {{/* Port of the webhook's Service. */}}
 {{- define "cronofy-operator.webhookPort" -}}
 {{- .Values.webhook.service.port | default (ternary 443 80 (not (empty .Values.webhook.tls.secretName))) }}
