@@ -277,7 +277,7 @@ async fn a_trace_goes_on_in_the_replica_that_acts() {
 }
 
 #[tokio::test]
-async fn without_a_collector_nothing_is_noted_and_one_that_is_away_is_no_trouble() {
+async fn without_a_collector_nothing_is_noted_and_one_that_takes_nothing_is_no_trouble() {
     let world = World::start("traces-off").await;
     let leader = world.operator().await;
     let channel = channel(&world).await;
@@ -296,8 +296,11 @@ async fn without_a_collector_nothing_is_noted_and_one_that_is_away_is_no_trouble
     assert!(standby.terminate().await);
 
     let mut options = world.operator_options().await;
-    let nowhere = format!("http://{}", crate::support::operator::free_address());
-    options.arguments = ["--otlp-endpoint", &nowhere, "--trace-sample-ratio", "0.5"].map(ToOwned::to_owned).to_vec();
+    // A server that knows no such path: 404 for every batch.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let _serving = tokio::spawn(async move { axum::serve(listener, Router::new()).await.unwrap() });
+    options.arguments = ["--otlp-endpoint", &endpoint].map(ToOwned::to_owned).to_vec();
     let operator = Operator::start(&options).await;
     world.sim.put_event(&world.account, event("copied", 1)).unwrap();
     world.titles("all", &["copied"]).await;
