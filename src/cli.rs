@@ -1,4 +1,5 @@
-//! The command line. Each flag can be given as an environment variable `CRONOFY_OPERATOR_…` too.
+//! The command line. Each flag can be given as an environment variable `CRONOFY_OPERATOR_…` too; the collector's endpoint by the
+//! name that all exporters know, `OTEL_EXPORTER_OTLP_ENDPOINT`.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use url::Url;
 use crate::leftovers;
 use crate::probe::{self, Targets};
 use crate::telemetry::{self, LogFormat};
+use crate::traces::{self, Exporter};
+use crate::webhook::certificate::PairFiles;
 
 /// A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
 #[derive(Debug, Parser)]
@@ -37,6 +40,9 @@ pub enum Command {
         /// Base URL of the webhook, as the operator knows it.
         #[arg(long, value_name = "URL")]
         webhook: Option<Url>,
+        /// Take any certificate of a webhook with https: inside the cluster its Service has another name than the certificate.
+        #[arg(long)]
+        any_certificate: bool,
     },
     /// Fail while subscriptions are left that may have a channel at Cronofy: asked before the chart is uninstalled.
     Leftovers {
@@ -64,6 +70,19 @@ pub struct RunOptions {
     /// Address that the webhook listens on.
     #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub webhook_listen: SocketAddr,
+
+    /// Serve the webhook over TLS with the certificate in this PEM file, followed by its chain. Without: plain HTTP, for an ingress
+    /// that ends TLS.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_TLS_CERT", value_name = "FILE")]
+    pub webhook_tls_cert: Option<PathBuf>,
+
+    /// The key of --webhook-tls-cert, a PEM file.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_TLS_KEY", value_name = "FILE")]
+    pub webhook_tls_key: Option<PathBuf>,
+
+    /// Between two looks at whether these two files have changed, in seconds.
+    #[arg(long, env = "CRONOFY_OPERATOR_WEBHOOK_TLS_CHECK_PERIOD", value_name = "SECONDS", default_value = "10")]
+    pub webhook_tls_check_period: NonZeroU16,
 
     /// Address that probes and metrics listen on.
     #[arg(long, env = "CRONOFY_OPERATOR_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
@@ -120,6 +139,14 @@ pub struct RunOptions {
     /// How logs are written, `json` or `text`; what is logged is set by `RUST_LOG`.
     #[arg(long, env = "CRONOFY_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
+
+    /// Export traces to this collector, by OTLP over HTTP; `/v1/traces` is appended. Without: no traces.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<Url>,
+
+    /// The part of all traces that is recorded, from 0 to 1.
+    #[arg(long, env = "CRONOFY_OPERATOR_TRACE_SAMPLE_RATIO", value_name = "RATIO", default_value = "1", value_parser = ratio)]
+    pub trace_sample_ratio: f64,
 }
 
 /// A combination of flags that cannot work.
@@ -134,6 +161,20 @@ pub enum InvalidOptions {
     /// The callback URL is too long.
     #[error("--webhook-base-url is {0} characters too long: with /hook/ and the token it must not exceed {max} characters", max = calendar_sync::LONGEST_CALLBACK_URL)]
     TooLong(usize),
+    /// One file of the pair for TLS is missing.
+    #[error("--{given} needs --{missing}: give both files, or neither to serve plain HTTP")]
+    HalfOfPair {
+        /// The flag that is given.
+        given: &'static str,
+        /// The flag that is not.
+        missing: &'static str,
+    },
+    /// The collector's URL is none that can be called.
+    #[error(
+        "--otlp-endpoint must be an http or https URL without user name, password, query and fragment: what the collector asks \
+             for goes into OTEL_EXPORTER_OTLP_HEADERS"
+    )]
+    OtlpEndpoint,
     /// The lease's times do not fit together.
     #[error("--lease-duration must be greater than --lease-renew-deadline, and that greater than --lease-retry-period")]
     LeaseTimes,
@@ -154,7 +195,7 @@ impl Cli {
                     return ExitCode::from(USAGE);
                 }
             },
-            Command::Probe { admin, webhook } => ask(&Targets { admin, webhook }),
+            Command::Probe { admin, webhook, any_certificate } => ask(&Targets { admin, webhook, any_certificate }),
             Command::Leftovers { namespace } => leftovers(&namespace),
             Command::Crds { dir } => crds(dir.as_deref()),
             Command::Version => print(concat!("cronofy-operator ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -167,10 +208,14 @@ impl Cli {
 }
 
 fn run(options: RunOptions) -> Result<ExitCode, String> {
-    telemetry::init(options.log_format).map_err(|error| error.to_string())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(async {
+    let exporter = options.traces();
+    let exporter =
+        exporter.map(|traces| Exporter::new(&traces, &crate::run::instance(), runtime.handle().clone())).transpose();
+    let exporter = exporter.map_err(|error| error.to_string())?;
+    telemetry::init(options.log_format, exporter.as_ref()).map_err(|error| error.to_string())?;
+    let result = runtime.block_on(async {
         let ending = |kind| signal(kind).map_err(|error| error.to_string());
         let (mut terminate, mut interrupt) = (ending(SignalKind::terminate())?, ending(SignalKind::interrupt())?);
         let stop = async move {
@@ -186,7 +231,11 @@ fn run(options: RunOptions) -> Result<ExitCode, String> {
                 Ok(ExitCode::FAILURE)
             }
         }
-    })
+    });
+    if let Some(exporter) = exporter {
+        exporter.finish();
+    }
+    result
 }
 
 /// Does something short.
@@ -237,6 +286,12 @@ fn namespace(name: &str) -> Result<String, &'static str> {
     Ok(name.to_owned())
 }
 
+/// A part of a whole.
+fn ratio(text: &str) -> Result<f64, &'static str> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or("must be a number from 0 to 1")
+}
+
 impl RunOptions {
     /// Checks what the flags' types cannot say.
     ///
@@ -262,6 +317,21 @@ impl RunOptions {
                 return Err(InvalidOptions::TooLong(excess));
             }
         }
+        if let Some(url) = &self.otlp_endpoint {
+            let bare = url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none();
+            if !bare || !url.has_host() || !matches!(url.scheme(), "http" | "https") {
+                return Err(InvalidOptions::OtlpEndpoint);
+            }
+        }
+        let (cert, key) = ("webhook-tls-cert", "webhook-tls-key");
+        match (&self.webhook_tls_cert, &self.webhook_tls_key) {
+            (Some(_), None) => return Err(InvalidOptions::HalfOfPair { given: cert, missing: key }),
+            (None, Some(_)) => return Err(InvalidOptions::HalfOfPair { given: key, missing: cert }),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
         if !(self.lease_duration > self.lease_renew_deadline && self.lease_renew_deadline > self.lease_retry_period) {
             return Err(InvalidOptions::LeaseTimes);
         }
@@ -272,6 +342,20 @@ impl RunOptions {
     #[must_use]
     pub fn callback_base(&self) -> Option<String> {
         self.webhook_base_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// The files that the webhook serves TLS with, if it is to.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<PairFiles> {
+        let (certificate, key) = self.webhook_tls_cert.clone().zip(self.webhook_tls_key.clone())?;
+        Some(PairFiles { certificate, key })
+    }
+
+    /// Where traces go, if they are to be exported.
+    #[must_use]
+    pub fn traces(&self) -> Option<traces::Settings> {
+        let endpoint = self.otlp_endpoint.clone()?;
+        Some(traces::Settings { endpoint, sample_ratio: self.trace_sample_ratio })
     }
 
     /// Duration, renew deadline and retry period of the lease.

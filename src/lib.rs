@@ -15,4 +15,5 @@ pub mod probe;
 mod run;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod webhook;

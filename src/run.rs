@@ -21,9 +21,10 @@ use crate::controller::watches::Scope;
 use crate::controller::{self, RECONCILE_LIMIT};
 use crate::kubernetes::{self, NoAccess};
 use crate::metrics::{Controller, Metrics};
-use crate::webhook::listener::{self, Limits};
+use crate::webhook::listener::{self, Limits, Transport};
 use crate::webhook::mark::{MarkLimits, Marker};
 use crate::webhook::receive::{self, Receiver};
+use crate::webhook::rotation::Rotation;
 use crate::webhook::routes::Routes;
 use crate::webhook::secrets::{Applications, SecretReader};
 
@@ -58,6 +59,11 @@ pub enum RunError {
     Ended(&'static str),
 }
 
+/// What this replica is called, as its lease and its Events have it.
+pub(crate) fn instance() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| "cronofy-operator".to_owned())
+}
+
 /// Runs the operator with valid options until `stop`.
 ///
 /// # Errors
@@ -81,7 +87,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let (closing, closed) = watch::channel(false);
     let admin_listener = listen("admin-listen", options.admin_listen).await?;
 
-    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "cronofy-operator".to_owned());
+    let instance = instance();
     let leader = leader(&options, &client, &own_namespace, &instance);
     let settings = Settings {
         callback_base: options.callback_base(),
@@ -97,6 +103,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     };
     let admin = listener::serve(
         admin_listener,
+        Transport::Plain,
         admin::router(health.clone(), metrics.clone(), refresh),
         Limits::ADMIN,
         prometheus_client::metrics::gauge::Gauge::default(),
@@ -110,6 +117,14 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         None => None,
     };
     serving.ready(true);
+    let (transport, rotation) = match options.tls_files() {
+        Some(files) if webhook_listener.is_some() => {
+            let (rotation, certificates) =
+                Rotation::new(files, health.component("webhook certificate"), metrics.clone());
+            (Transport::Tls { certificates, failures: metrics.webhook_handshake_failures() }, Some(rotation))
+        }
+        Some(_) | None => (Transport::Plain, None),
+    };
     let receiver = Receiver {
         routes: routes.clone(),
         applications: Arc::new(Known(context.clone())),
@@ -119,13 +134,23 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     };
     let limits = Limits { connections: usize::from(options.webhook_connections.get()), ..Limits::WEBHOOK };
     let (connections, stop_webhook) = (metrics.webhook_connections(), told(stopped.clone()));
+    let period = Duration::from_secs(u64::from(options.webhook_tls_check_period.get()));
     let webhook = async {
-        match webhook_listener {
-            Some(socket) => {
-                listener::serve(socket, receive::router(receiver), limits, connections, stop_webhook).await;
+        let rotated = async {
+            if let Some(rotation) = rotation {
+                rotation.run(period, told(stopped.clone())).await;
             }
-            None => stop_webhook.await,
-        }
+        };
+        let served = async {
+            match webhook_listener {
+                Some(socket) => {
+                    let app = receive::router(receiver);
+                    listener::serve(socket, transport, app, limits, connections, stop_webhook).await;
+                }
+                None => stop_webhook.await,
+            }
+        };
+        tokio::join!(rotated, served);
     };
 
     let scopes = Scope::of(&options.namespace);

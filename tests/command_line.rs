@@ -16,7 +16,7 @@ fn run(arguments: &[&str]) -> Output {
 #[test]
 fn flags_that_cannot_work_are_named_with_the_remedy_and_end_it_as_wrong_usage() {
     let long = format!("https://calendars.example.org/{}", "x".repeat(100));
-    let table: [(&[&str], &str); 13] = [
+    let table: [(&[&str], &str); 19] = [
         (&["--webhook-base-url=calendars.example.org"], "--webhook-base-url"),
         (&["--webhook-base-url=http://calendars.example.org"], "--webhook-base-url must begin with https://"),
         (&["--webhook-base-url=ftp://calendars.example.org", "--allow-http-callback"], "--webhook-base-url must begin"),
@@ -24,11 +24,17 @@ fn flags_that_cannot_work_are_named_with_the_remedy_and_end_it_as_wrong_usage() 
         (&["--webhook-base-url=https://example.org?a=b"], "remove its query"),
         (&["--webhook-base-url", &long], "characters too long"),
         (&["--webhook-listen=8080"], "--webhook-listen"),
+        (&["--webhook-tls-cert=/tls.crt"], "--webhook-tls-cert needs --webhook-tls-key: give both files, or neither"),
+        (&["--webhook-tls-key=/tls.key"], "--webhook-tls-key needs --webhook-tls-cert"),
         (&["--namespace="], "must be the name of a namespace"),
         (&["--namespace=one,../two"], "must be the name of a namespace"),
         (&["--lease-namespace=-"], "must be the name of a namespace"),
         (&["--lease-duration=5"], "--lease-duration must be greater than --lease-renew-deadline"),
         (&["--concurrency=0"], "--concurrency"),
+        (&["--otlp-endpoint=collector:4318"], "--otlp-endpoint must be an http or https URL"),
+        (&["--otlp-endpoint=https://ana:secret@example.org"], "goes into OTEL_EXPORTER_OTLP_HEADERS"),
+        (&["--trace-sample-ratio=2"], "must be a number from 0 to 1"),
+        (&["--trace-sample-ratio=NaN"], "must be a number from 0 to 1"),
         (&["--log-format=yaml"], "`json` or `text`"),
     ];
     for (arguments, said) in table {

@@ -111,6 +111,13 @@ fn only_the_status_step_and_the_mark_write_the_status_of_a_subscription() {
 }
 
 #[test]
+fn spans_are_made_in_one_place_since_they_leave_the_cluster() {
+    let making =
+        ["span!(", "instrument(skip", "#[instrument", "tracing::instrument]", ".set_attribute(", ".add_event("];
+    only(&["src/traces/mod.rs"], "src", &making, "what is exported is read over at one place");
+}
+
+#[test]
 fn secrets_are_read_by_name_and_never_listed() {
     let listing = ["Api<Secret>> = Api::all", "watcher::<Secret>", "reflector::<Secret>"];
     only(&[], "src", &listing, "RBAC cannot limit a list to names");

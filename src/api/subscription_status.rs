@@ -183,6 +183,11 @@ pub struct NotificationStatus {
     #[schemars(range(min = 0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// The span of the notification that came last, by which its trace goes on where it is acted on: W3C Trace Context. Absent
+    /// unless traces are exported.
+    #[schemars(length(max = 55))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// How far the copy is.

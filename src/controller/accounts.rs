@@ -9,12 +9,14 @@ use cronofy::secrecy::{ExposeSecret as _, SecretString};
 use cronofy::{Answer, Credentials, Endpoint};
 use kube::Client;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::budget::{Budget, Lane, Paused};
 use super::context::ApplicationKey;
 use super::failure;
 use super::secrets::{self, SecretKey, StoredToken};
 use crate::metrics::Metrics;
+use crate::traces;
 
 /// How long an access token is taken for valid if Cronofy does not say; the shortest that it documents.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(1800);
@@ -178,16 +180,23 @@ impl Accounts {
         self.store_left_over(&state, &mut look, &mut unstored).await?;
         self.metrics.budget_wait(lane.into(), budget.acquire(lane, &grant.account_key()).await?);
         let asked = Instant::now();
-        let (endpoint, answer) = match (&grant.account, &look.stored) {
+        let (endpoint, span, answer) = match (&grant.account, &look.stored) {
             (AccountKey::ApplicationCalendar(id), _) => {
-                (Endpoint::ApplicationCalendar, cronofy.application_calendar(&look.credentials, id).await)
+                let span = traces::cronofy(Endpoint::ApplicationCalendar);
+                let asked = cronofy.application_calendar(&look.credentials, id).instrument(span.clone());
+                (Endpoint::ApplicationCalendar, span, asked.await)
             }
             (AccountKey::Secret(_), Some(stored)) => {
-                (Endpoint::RefreshToken, cronofy.refresh_token(&look.credentials, &stored.token).await)
+                let span = traces::cronofy(Endpoint::RefreshToken);
+                let asked = cronofy.refresh_token(&look.credentials, &stored.token).instrument(span.clone());
+                (Endpoint::RefreshToken, span, asked.await)
             }
             (AccountKey::Secret(key), None) => return Err(secrets::Error::NotFound(key.clone()).into()),
         };
-        self.metrics.cronofy_request(endpoint, failure::answered_with(&answer), asked.elapsed());
+        let status = failure::answered_with(&answer);
+        traces::cronofy_answered(&span, status);
+        drop(span);
+        self.metrics.cronofy_request(endpoint, status, asked.elapsed());
         let Answer { value: token, .. } = answer?;
         if let (Some(stored), Some(returned)) = (&look.stored, token.refresh_token)
             && returned.expose_secret() != stored.token.expose_secret()

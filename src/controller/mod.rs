@@ -31,6 +31,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tracing::{Instrument as _, Span};
 
 use self::context::{ApplicationKey, Context};
 use self::roll_call::RollCall;
@@ -39,6 +40,7 @@ use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
 use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
 use crate::store;
+use crate::traces::{self, TraceParent};
 
 /// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
 pub const RECONCILE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -254,13 +256,14 @@ async fn reconcile_subscription(
     context: Arc<Context>,
     queue: Queue,
 ) -> Result<Action, Error> {
+    let origin = object.0.as_ref().ok().and_then(traces::origin);
     let steps = async {
         match &object.0 {
             Ok(subscription) => Box::pin(subscription::reconcile(subscription, &context)).await,
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
-    as_leader(&object.uid().unwrap_or_default(), &context, &queue, steps).await
+    as_leader(&Object::of("subscription", object.as_ref()), origin, &context, &queue, steps).await
 }
 
 async fn reconcile_application(
@@ -274,26 +277,63 @@ async fn reconcile_application(
             Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
         }
     };
-    as_leader(&object.uid().unwrap_or_default(), &context, &queue, steps).await
+    as_leader(&Object::of("application", object.as_ref()), None, &context, &queue, steps).await
 }
 
-/// Reconciles if this replica leads: within bounds, and counted.
+/// What is reconciled.
+struct Object {
+    kind: &'static str,
+    uid: String,
+    namespace: String,
+    name: String,
+}
+
+impl Object {
+    fn of(kind: &'static str, object: &impl kube::ResourceExt) -> Self {
+        let namespace = object.namespace().unwrap_or_default();
+        Self { kind, uid: object.uid().unwrap_or_default(), namespace, name: object.name_any() }
+    }
+}
+
+/// Reconciles if this replica leads: within bounds, counted, and in the trace of what woke it.
 async fn as_leader(
-    uid: &str,
+    object: &Object,
+    origin: Option<TraceParent>,
     context: &Context,
     queue: &Queue,
     steps: impl Future<Output = Result<Action, Error>>,
 ) -> Result<Action, Error> {
-    let running = queue.started(uid);
+    let running = queue.started(&object.uid);
     if !*context.leading.borrow() {
         return Ok(Action::await_change());
     }
-    let result = Box::pin(bounded(steps)).await;
-    if result.is_ok() {
-        context.backoff.reset(uid);
+    let span = traces::reconcile(origin, object.kind, &object.namespace, &object.name);
+    let result = Box::pin(bounded(steps).instrument(span.clone())).await;
+    match &result {
+        Ok(_) => context.backoff.reset(&object.uid),
+        Err(error) => span.in_scope(|| note_failure(&span, object, error)),
     }
     finish(running, &result);
     result
+}
+
+/// Logs why a reconcile did not come to its end, once and in its trace.
+fn note_failure(span: &Span, object: &Object, error: &Error) {
+    span.record("category", error.category());
+    let Object { kind, uid: _, namespace, name } = object;
+    match error {
+        // Nothing failed: what was decided is out of date.
+        Error::Changed => return,
+        Error::Undecodable(_) => tracing::error!(
+            kind, namespace, name,
+            category = error.category(), error = %error, "reconcile failed, it waits for an edit of the object"
+        ),
+        Error::Call(_) | Error::Store(_) | Error::TimedOut(_) | Error::Panicked | Error::Endless => tracing::warn!(
+            kind, namespace, name,
+            category = error.category(), error = %error, "reconcile failed, it is tried again"
+        ),
+    }
+    traces::failed(span);
 }
 
 /// Runs a reconcile within its limit. A panic that left here would end the controller, and with it every subscription.
@@ -340,21 +380,8 @@ where
 {
     move |result| {
         match result {
-            // A trigger for an object that is gone meanwhile is nothing to tell.
-            Ok(_)
-            | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(Error::Changed, _)) => {}
-            Err(controller::Error::ReconcilerFailed(error @ Error::Undecodable(_), object)) => {
-                tracing::error!(
-                    kind, namespace = object.namespace, name = object.name,
-                    category = error.category(), error = %error, "reconcile failed, it waits for an edit of the object"
-                );
-            }
-            Err(controller::Error::ReconcilerFailed(error, object)) => {
-                tracing::warn!(
-                    kind, namespace = object.namespace, name = object.name,
-                    category = error.category(), error = %error, "reconcile failed, it is tried again"
-                );
-            }
+            // A trigger for an object that is gone meanwhile is nothing to tell, and a failure is told already.
+            Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..)) => {}
             Err(error) => tracing::warn!(kind, error = %error, "a trigger failed"),
         }
         future::ready(())

@@ -15,11 +15,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
 use super::{
     Code, FloatGauge, LeaseName, Method, Metrics, PREFIX, Verb, Watch, WriteVerb, WrittenKind, counters, epoch_seconds,
     gauges, histograms, latency, pairs, registered, second_gauges,
 };
+use crate::traces;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCode {
@@ -215,16 +217,21 @@ where
         let sent = Sent::of(&request);
         let started = Instant::now();
         let metrics = self.metrics.clone();
-        let answer = self.inner.call(request);
-        Box::pin(async move {
+        // Here, where the client holds the caller's span, and not in what follows, which may run elsewhere.
+        let span = traces::kubernetes(sent.verb.as_str(), || written_kind(request.uri().path()).as_str());
+        let answer = span.in_scope(|| self.inner.call(request));
+        let traced = span.clone();
+        let counted = async move {
             // A request that its caller gives up counts as one without an answer.
             let unanswered = Unanswered { metrics, sent, started };
             let answer = answer.await;
+            traces::kubernetes_answered(&span, answer.as_ref().ok().map(Response::status));
             if let Ok(response) = &answer {
                 unanswered.answered(response.status());
             }
             answer
-        })
+        };
+        Box::pin(counted.instrument(traced))
     }
 }
 

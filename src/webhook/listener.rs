@@ -1,4 +1,4 @@
-//! The accept loop: HTTP/1.1 with bounds on all that a client can hold up.
+//! The accept loop: HTTP/1.1, through TLS or not, with bounds on all that a client can hold up.
 //!
 //! Written out because hyper keeps a timeout for headers only if it is given a timer, and neither `axum::serve` nor hyper's
 //! own defaults give it one: a few hundred half-open connections would stand for ever. The length of a body is bounded where
@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,21 +17,26 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
+
+use super::rotation::Certificates;
 
 /// What a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time; further ones wait in the kernel's queue until one ends.
     pub connections: usize,
-    /// Time until a request's head is complete. A connection kept alive for longer than this without a request ends too.
+    /// Time until the TLS handshake is done, and then again until a request's head is complete. A connection kept alive for longer than this without a request ends too.
     pub head: Duration,
     /// Bytes of a request's head.
     pub head_bytes: usize,
@@ -64,6 +70,21 @@ impl Limits {
     };
 }
 
+/// How bytes come in and go out.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// As they are.
+    Plain,
+    /// Through TLS, with the certificate that is current when a connection begins. While there is none, connections are closed
+    /// at once: who calls tries again, and waits for nobody.
+    Tls {
+        /// The certificate.
+        certificates: Certificates,
+        /// Counts the handshakes that fail.
+        failures: Counter,
+    },
+}
+
 /// Pause after a failed accept. The usual cause, no free file descriptor, passes only when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,6 +94,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// HTTP/1.1 only: a client that speaks HTTP/2 without asking is refused, and with it the attacks that HTTP/2 knows.
 pub async fn serve(
     listener: TcpListener,
+    transport: Transport,
     app: Router,
     limits: Limits,
     connections: Gauge,
@@ -82,7 +104,7 @@ pub async fn serve(
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(limits.head_bytes);
     let app = TowerToHyperService::new(bounded(app, limits));
     let places = Arc::new(Semaphore::new(limits.connections));
-    let open = GracefulShutdown::new();
+    let (open, ending) = (GracefulShutdown::new(), Arc::new(AtomicBool::new(false)));
     let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
@@ -91,17 +113,42 @@ pub async fn serve(
             Some(_) = tasks.join_next() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), app.clone()));
-        let counted = Counted::new(&connections, place);
+        // Taken here, so that a stop also waits for handshakes that are under way.
+        let (watcher, counted) = (open.watcher(), Counted::new(&connections, place));
+        let (mut http, transport, app, ending) = (http.clone(), transport.clone(), app.clone(), Arc::clone(&ending));
         tasks.spawn(async move {
             // How a connection breaks is its client's affair.
-            let _ = connection.await;
+            match transport {
+                Transport::Plain => {
+                    let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), app)).await;
+                }
+                Transport::Tls { certificates, failures } => {
+                    let Some(stream) = secured(stream, &certificates, limits.head).await else {
+                        failures.inc();
+                        return;
+                    };
+                    if ending.load(Ordering::Relaxed) {
+                        // Told of the stop, hyper would close it unheard, although its client came before.
+                        let _ = http.keep_alive(false).serve_connection(TokioIo::new(stream), app).await;
+                        drop(watcher);
+                    } else {
+                        let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), app)).await;
+                    }
+                }
+            }
             drop(counted);
         });
     }
     drop(listener);
+    ending.store(true, Ordering::Relaxed);
     let _ = timeout(limits.grace, open.shutdown()).await;
     tasks.shutdown().await;
+}
+
+/// The connection behind its TLS handshake, unless that fails or takes too long.
+async fn secured(stream: TcpStream, certificates: &Certificates, limit: Duration) -> Option<TlsStream<TcpStream>> {
+    let acceptor = TlsAcceptor::from(certificates.current()?);
+    timeout(limit, acceptor.accept(stream)).await.ok()?.ok()
 }
 
 /// The next connection, once there is a place for it.

@@ -24,11 +24,13 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::Instrument as _;
 
 use super::pending::{Hint, Pending};
 use super::routes::Route;
 use crate::api::{CalendarSubscription, NotificationStatus};
 use crate::metrics::{MarkOutcome, Metrics};
+use crate::traces;
 
 /// Name by which the API server knows who wrote the mark.
 pub const FIELD_MANAGER: &str = "cronofy-operator-webhook";
@@ -172,11 +174,17 @@ async fn write_all(shared: Arc<Shared>, route: Arc<Route>) {
     let mut turn = Turn { shared: &shared, uid: &route.uid, over: false };
     while let Some(batch) = turn.next() {
         let Batch { pending, waiting, known } = batch;
-        let written = timeout(shared.limits.write, shared.commit(&route, &pending, known)).await;
+        let span = traces::mark(pending.trace(), &route.namespace, &route.name, waiting.len());
+        let written =
+            timeout(shared.limits.write, shared.commit(&route, &pending, known)).instrument(span.clone()).await;
         let result = written.unwrap_or_else(|_| {
             shared.metrics.mark_write(MarkOutcome::TimedOut);
             Err(MarkError::Unavailable)
         });
+        if result.is_err() {
+            traces::failed(&span);
+        }
+        drop(span);
         turn.remember(result.as_ref().ok());
         let answer = result.map(drop);
         for waiting in waiting {

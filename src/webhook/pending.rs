@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::NotificationStatus;
+use crate::traces::TraceParent;
 
 /// The most types that a mark lists. There are five that are acted on; what a newer version has added is kept up to this.
 pub const MOST_TYPES: usize = 16;
@@ -22,6 +23,8 @@ pub struct Hint {
     pub received: Timestamp,
     /// The generation of the channel that it came through.
     pub generation: i64,
+    /// The span of its request, if that is recorded.
+    pub trace: Option<TraceParent>,
 }
 
 /// What notifications together ask for that one write is to mark.
@@ -31,16 +34,24 @@ pub struct Pending {
     changes_since: Option<Timestamp>,
     received: Option<Timestamp>,
     generation: Option<i64>,
+    trace: Option<TraceParent>,
 }
 
 impl Pending {
     /// Adds a notification.
     pub fn add(&mut self, hint: Hint) {
-        let Hint { kind, changes_since, received, generation } = hint;
+        let Hint { kind, changes_since, received, generation, trace } = hint;
         self.types.insert(kind);
         self.changes_since = earlier(self.changes_since, changes_since);
         self.received = earlier(self.received, Some(received));
         self.generation = self.generation.max(Some(generation));
+        self.trace = trace.or(self.trace);
+    }
+
+    /// The span of the notification that came last.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceParent> {
+        self.trace
     }
 
     /// The mark that says this in addition to what `present` says.
@@ -50,17 +61,22 @@ impl Pending {
     #[must_use]
     pub fn onto(&self, present: Option<&NotificationStatus>) -> NotificationStatus {
         let idle = NotificationStatus::default();
-        let NotificationStatus { sequence, received_time, changes_since, types, generation } = present.unwrap_or(&idle);
+        let NotificationStatus { sequence, received_time, changes_since, types, generation, traceparent } =
+            present.unwrap_or(&idle);
         let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
         // A mark without types is cleared: whatever else it said is done with.
-        let (received_time, changes_since, generation) =
-            if types.is_empty() { (None, None, None) } else { (time(received_time), time(changes_since), *generation) };
+        let (received_time, changes_since, generation, traceparent) = if types.is_empty() {
+            (None, None, None, None)
+        } else {
+            (time(received_time), time(changes_since), *generation, traceparent.clone())
+        };
         NotificationStatus {
             sequence: sequence.saturating_add(1),
             received_time: earlier(received_time, self.received).map(whole_seconds),
             changes_since: earlier(changes_since, self.changes_since).map(whole_seconds),
             types: self.types_with(types),
             generation: self.generation.max(generation),
+            traceparent: self.trace.map(|trace| trace.to_string()).or(traceparent),
         }
     }
 
@@ -92,7 +108,7 @@ mod tests {
 
     fn hint(kind: NotificationType, since: Option<&str>, received: &str) -> Hint {
         let time = |text: &str| text.parse().unwrap();
-        Hint { kind, changes_since: since.map(time), received: time(received), generation: 1 }
+        Hint { kind, changes_since: since.map(time), received: time(received), generation: 1, trace: None }
     }
 
     fn marked(hints: &[Hint], present: &Value) -> Value {
@@ -160,6 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_goes_on_in_the_trace_of_the_notification_that_came_last() {
+        let trace = |digit: &str| format!("00-{}-{}-01", digit.repeat(32), digit.repeat(16));
+        let of = |digit: &str| Hint {
+            trace: trace(digit).parse().ok(),
+            ..hint(NotificationType::Change, None, "2026-11-20T08:00:00Z")
+        };
+        let untraced = Hint { trace: None, ..of("1") };
+        let (one, two) = (trace("1"), trace("2"));
+        for (hints, present, traceparent) in [
+            (vec![of("1"), of("2")], json!(null), json!(two)),
+            (vec![of("1"), untraced], json!(null), json!(one)),
+            (vec![of("2")], json!({"sequence": 1, "types": ["change"], "traceparent": one}), json!(two)),
+            (vec![untraced], json!({"sequence": 1, "types": ["change"], "traceparent": one}), json!(one)),
+            (vec![untraced], json!({"sequence": 1, "traceparent": one}), json!(null)),
+            (vec![untraced], json!(null), json!(null)),
+        ] {
+            assert_eq!(marked(&hints, &present)["traceparent"], traceparent, "{present}");
+        }
+        assert_eq!(one.len(), 55);
+    }
+
+    #[test]
     fn a_mark_full_of_unknown_types_still_takes_the_known_ones() {
         let present = json!({"sequence": 1, "types": (0..100).map(|n| format!("kind_{n:03}")).collect::<Vec<_>>()});
         let gdpr = hint(NotificationType::GdprRequested, None, "2026-11-20T08:00:02Z");
@@ -172,8 +210,9 @@ mod tests {
     fn any_hint() -> impl Strategy<Value = Hint> {
         let time = |range: std::ops::Range<i64>| range.prop_map(|ms| Timestamp::from_millisecond(ms).unwrap());
         let kind = prop::sample::select(NotificationType::ALL.to_vec());
-        (kind, prop::option::of(time(-5_000..5_000_000)), time(0..5_000_000))
-            .prop_map(|(kind, changes_since, received)| Hint { kind, changes_since, received, generation: 1 })
+        (kind, prop::option::of(time(-5_000..5_000_000)), time(0..5_000_000)).prop_map(
+            |(kind, changes_since, received)| Hint { kind, changes_since, received, generation: 1, trace: None },
+        )
     }
 
     fn any_mark() -> impl Strategy<Value = Option<NotificationStatus>> {

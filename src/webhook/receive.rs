@@ -28,12 +28,14 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use super::mark::{MarkError, Marker};
 use super::pending::Hint;
 use super::routes::{Lookup, Route, Routes};
 use super::secrets::{Applications, ClientSecrets, SecretReader};
 use crate::metrics::{Metrics, WebhookResult};
+use crate::traces;
 
 /// Bytes of a body. Notifications have a few hundred; filters with a hundred calendars make some thousand.
 pub const BODY_BYTES: usize = 64 * 1024;
@@ -73,6 +75,14 @@ pub fn router(receiver: Receiver) -> Router {
     Router::new().fallback(answer).with_state(Arc::new(Webhook { receiver, nobody }))
 }
 
+/// Where a path leads.
+struct Place {
+    route: Arc<Route>,
+    generation: i64,
+    /// The Secret to check signatures with.
+    secret: String,
+}
+
 struct Webhook {
     receiver: Receiver,
     nobody: ClientSecrets,
@@ -109,15 +119,39 @@ impl Webhook {
         let place = match self.receiver.routes.look_up(token) {
             Lookup::NotSynced => return Err(WebhookResult::NotSynced),
             Lookup::Unknown => None,
-            Lookup::Found { route, generation } => self.secret_of(&route).map(|secret| (route, generation, secret)),
+            Lookup::Found { route, generation } => {
+                self.secret_of(&route).map(|secret| Place { route, generation, secret })
+            }
         };
-        let body = read(&head.headers, body).await?;
-        let header = signatures(&head.headers);
-        let Some((route, generation, secret)) = place else {
+        let Some(place) = place else {
             // The same work as for a path that is known: the time of the answer tells no more than its status.
-            let _ = self.nobody.verify(&header, &body);
+            let body = read(&head.headers, body).await?;
+            let _ = self.nobody.verify(&signatures(&head.headers), &body);
             return Err(WebhookResult::UnknownPath);
         };
+        let span = traces::webhook(&place.route.namespace, &place.route.name);
+        let result = self.at(place, token, received, &head.headers, body, deadline).instrument(span.clone()).await;
+        let (Ok(said) | Err(said)) = result;
+        span.record("result", said.as_str());
+        if result.is_err() {
+            traces::failed(&span);
+        }
+        result
+    }
+
+    /// Decides about a request to a path that is known.
+    async fn at(
+        &self,
+        place: Place,
+        token: &str,
+        received: Timestamp,
+        headers: &HeaderMap,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<WebhookResult, WebhookResult> {
+        let Place { route, generation, secret } = place;
+        let body = read(headers, body).await?;
+        let header = signatures(headers);
         self.verify(&route, &secret, &header, &body).await?;
 
         let Notification { kind, changes_since, channel } =
@@ -131,7 +165,7 @@ impl Webhook {
         }
         let Some(kind) = kind else { return Ok(WebhookResult::Ignored) };
 
-        let hint = Hint { kind, changes_since, received, generation };
+        let hint = Hint { kind, changes_since, received, generation, trace: traces::current() };
         let deadline = deadline.min(Instant::now() + MARK);
         match self.receiver.marker.mark(&route, hint, deadline).await {
             Ok(()) => Ok(WebhookResult::Marked),

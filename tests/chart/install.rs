@@ -119,6 +119,7 @@ async fn a_strict_server_takes_every_object_and_a_restricted_namespace_the_pods(
     let plane = plane().await;
     let values = [
         r#"webhook.baseUrl="https://calendars.example.org""#,
+        r#"webhook.tls.secretName="calendars-tls""#,
         "webhook.ingress.enabled=true",
         "networkPolicy.enabled=true",
         "application.create=true",

@@ -11,8 +11,10 @@ use crate::helm::{objects, of_kind, rendered};
 
 const BASE: &str = r#"webhook.baseUrl="https://calendars.example.org/in""#;
 
+const TLS: &str = r#"webhook.tls.secretName="calendars-tls""#;
+
 /// Sets of values that between them use every part of the chart.
-pub const MATRIX: [&[&str]; 8] = [
+pub const MATRIX: [&[&str]; 9] = [
     &[],
     &[BASE],
     &[
@@ -29,10 +31,13 @@ pub const MATRIX: [&[&str]; 8] = [
         "metrics.prometheusRule.enabled=true",
         "metrics.dashboard.enabled=true",
         "networkPolicy.enabled=true",
+        r#"tracing.endpoint="http://collector.observability:4318""#,
+        "tracing.sampleRatio=0.1",
         r#"networkPolicy.metricsFrom=[{"namespaceSelector":{}}]"#,
         "application.create=true",
         r#"application.allowedNamespaces={"from":"All"}"#,
     ],
+    &[BASE, TLS, "webhook.httpRoute.enabled=true", r#"webhook.httpRoute.parentRefs=[{"name":"public"}]"#],
     &[
         "replicas=1",
         "metrics.podMonitor.enabled=true",
@@ -154,6 +159,65 @@ fn only_the_hook_is_exposed() {
             .iter()
             .all(|service| service["metadata"]["name"] != "calendars-cronofy-operator-webhook")
     );
+}
+
+#[test]
+fn with_a_certificate_https_is_spoken_up_to_the_pod() {
+    let secured =
+        objects(&[BASE, TLS, "webhook.httpRoute.enabled=true", r#"webhook.httpRoute.parentRefs=[{"name":"a"}]"#]);
+    let service = |objects: &[Value]| {
+        let webhook = |service: &&&Value| service["metadata"]["name"] == "calendars-cronofy-operator-webhook";
+        of_kind(objects, "Service").iter().find(webhook).unwrap()["spec"]["ports"].clone()
+    };
+    let port = |port: u16, protocol: Value| {
+        let mut port = json!({ "name": "webhook", "port": port, "targetPort": "webhook" });
+        if protocol.is_string() {
+            port["appProtocol"] = protocol;
+        }
+        json!([port])
+    };
+    assert_eq!(service(&secured), port(443, json!("https")));
+    assert_eq!(service(&objects(&[BASE, TLS, "webhook.service.port=8443"])), port(8443, json!("https")));
+    assert_eq!(service(&objects(&[BASE])), port(80, Value::Null));
+    let backend = &of_kind(&secured, "HTTPRoute")[0]["spec"]["rules"][0]["backendRefs"];
+    assert_eq!(backend[0]["port"], 443);
+
+    let [deployment, test, _] = pods(&secured);
+    let arguments = test["spec"]["containers"][0]["args"].as_array().unwrap();
+    let wanted = ["--webhook=https://calendars-cronofy-operator-webhook:443/in", "--any-certificate"];
+    assert!(wanted.iter().all(|wanted| arguments.contains(&json!(wanted))), "{arguments:?}");
+    let pod = &deployment["spec"];
+    let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "tls").unwrap();
+    let wanted = json!({ "secretName": "calendars-tls", "defaultMode": 0o444, "optional": true });
+    assert_eq!(volume["secret"], wanted);
+    let container = &pod["containers"][0];
+    let mount = json!({ "name": "tls", "mountPath": "/etc/cronofy-operator/tls", "readOnly": true });
+    assert!(container["volumeMounts"].as_array().unwrap().contains(&mount), "without subPath, which is never replaced");
+    for flag in
+        ["--webhook-tls-cert=/etc/cronofy-operator/tls/tls.crt", "--webhook-tls-key=/etc/cronofy-operator/tls/tls.key"]
+    {
+        assert!(container["args"].as_array().unwrap().contains(&json!(flag)), "{flag}");
+    }
+}
+
+#[test]
+fn the_way_to_the_collector_is_open_and_no_other() {
+    let egress = |endpoint: &str| {
+        let endpoint = format!("tracing.endpoint={}", json!(endpoint));
+        let objects = objects(&["networkPolicy.enabled=true", &endpoint]);
+        of_kind(&objects, "NetworkPolicy")[0]["spec"]["egress"].as_array().unwrap().clone()
+    };
+    let without = egress("");
+    for (endpoint, port) in [
+        ("http://collector.observability:4318", 4318),
+        ("https://traces.example.org/otlp", 443),
+        ("http://[fd00::1]/otlp", 80),
+        ("http://[fd00::1]:4318", 4318),
+    ] {
+        let mut wanted = without.clone();
+        wanted.push(json!({ "ports": [{ "port": port }] }));
+        assert_eq!(egress(endpoint), wanted, "{endpoint}");
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ fn wrong_values_are_refused_by_name() {
         (r#"webhook.baseUrl="https://ana@example.org""#, "/webhook/baseUrl"),
         (r#"webhook.baseURL="https://example.org""#, "additional properties 'baseURL' not allowed"),
         ("webhook.containerPort=80", "/webhook/containerPort"),
+        (r#"webhook.tls.secretName="TLS""#, "/webhook/tls/secretName"),
+        (r#"webhook.tls.secret="tls""#, "additional properties 'secret' not allowed"),
         (r#"webhook.service.type="ExternalName""#, "/webhook/service/type"),
         (r#"watchNamespaces=["a","a"]"#, "/watchNamespaces"),
         (r#"watchNamespaces=["A"]"#, "/watchNamespaces/0"),
@@ -26,6 +28,8 @@ fn wrong_values_are_refused_by_name() {
         (r#"image.digest="latest""#, "/image/digest"),
         (r#"image.pullPolicy="Sometimes""#, "/image/pullPolicy"),
         (r#"log.format="xml""#, "/log/format"),
+        (r#"tracing.endpoint="collector:4318""#, "/tracing/endpoint"),
+        ("tracing.sampleRatio=1.5", "/tracing/sampleRatio"),
         ("terminationGracePeriodSeconds=10", "/terminationGracePeriodSeconds"),
         (r#"podDisruptionBudget.maxUnavailable="one""#, "/podDisruptionBudget/maxUnavailable"),
         (r#"commonLabels={"team": 1}"#, "/commonLabels/team"),
@@ -39,12 +43,13 @@ fn wrong_values_are_refused_by_name() {
 
 #[test]
 fn values_that_do_not_fit_together_are_refused_with_the_remedy() {
-    let table: [(&[&str], &str); 7] = [
+    let table: [(&[&str], &str); 8] = [
         (&["webhook.ingress.enabled=true"], "webhook.baseUrl must be set"),
         (
             &["webhook.httpRoute.enabled=true", r#"webhook.baseUrl="https://a.example.org""#],
             "parentRefs must name a Gateway",
         ),
+        (&[r#"webhook.tls.secretName="tls""#], "webhook.baseUrl must be set"),
         (&["serviceAccount.create=false"], "serviceAccount.name must name an existing ServiceAccount"),
         (
             &["metrics.serviceMonitor.enabled=true", "metrics.service.enabled=false"],
@@ -85,6 +90,8 @@ fn the_notes_warn_of_an_address_that_cronofy_cannot_reach() {
     let good = notes(&[r#"webhook.baseUrl="https://calendars.example.org:8443/in/""#]);
     assert!(!good.contains("WARNING"), "{good}");
     assert!(good.contains("Cronofy calls https://calendars.example.org:8443/in/hook/…"), "{good}");
+    let secured = notes(&[r#"webhook.baseUrl="https://calendars.example.org""#, r#"webhook.tls.secretName="tls""#]);
+    assert!(secured.contains("-webhook, port 443, which speaks https."), "{secured}");
     assert!(notes(&[]).contains("subscriptions must say `mode: Poll`"));
 }
 

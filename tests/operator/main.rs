@@ -4,6 +4,7 @@
 mod support;
 
 mod bursts;
+mod certificates;
 mod channels;
 mod deletion;
 mod describe;
@@ -28,4 +29,5 @@ mod signatures;
 mod startup;
 mod store;
 mod sync;
+mod traces;
 mod trouble;

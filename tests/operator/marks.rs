@@ -98,11 +98,17 @@ fn route(subscription: &CalendarSubscription) -> Arc<Route> {
 
 fn change(second: i64) -> Hint {
     let time = |second| Timestamp::from_second(second).unwrap();
-    Hint { kind: NotificationType::Change, changes_since: Some(time(second)), received: time(10_000), generation: 1 }
+    Hint {
+        kind: NotificationType::Change,
+        changes_since: Some(time(second)),
+        received: time(10_000),
+        generation: 1,
+        trace: None,
+    }
 }
 
 fn of(kind: NotificationType) -> Hint {
-    Hint { kind, changes_since: None, received: Timestamp::from_second(10_000).unwrap(), generation: 1 }
+    Hint { kind, changes_since: None, received: Timestamp::from_second(10_000).unwrap(), generation: 1, trace: None }
 }
 
 fn patience() -> Instant {

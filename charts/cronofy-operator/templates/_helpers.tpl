@@ -79,6 +79,17 @@ annotations:
 {{- trimSuffix "/" (urlParse .Values.webhook.baseUrl).path }}/hook/
 {{- end }}
 
+{{/* Port of a URL, or that of its scheme. */}}
+{{- define "cronofy-operator.portOf" -}}
+{{- $url := urlParse . }}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end }}
+
+{{/* Port of the webhook's Service. */}}
+{{- define "cronofy-operator.webhookPort" -}}
+{{- .Values.webhook.service.port | default (ternary 443 80 (not (empty .Values.webhook.tls.secretName))) }}
+{{- end }}
+
 {{/* Why no delivery of Cronofy can arrive at webhook.baseUrl; empty if none is known. */}}
 {{- define "cronofy-operator.webhookProblem" -}}
 {{- $base := .Values.webhook.baseUrl }}

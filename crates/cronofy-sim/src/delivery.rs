@@ -81,12 +81,14 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub fn new() -> Result<Self, Error> {
+    pub fn new(trusted_certificates: &str) -> Result<Self, Error> {
+        let trusted = reqwest::Certificate::from_pem_bundle(trusted_certificates.as_bytes()).map_err(Error::Client)?;
         let client = |redirects| {
             reqwest::Client::builder()
                 .no_proxy()
                 .pool_max_idle_per_host(0) // each delivery finds its own way, to whichever replica is there
                 .redirect(redirects)
+                .tls_certs_merge(trusted.iter().cloned())
                 .build()
                 .map_err(Error::Client)
         };

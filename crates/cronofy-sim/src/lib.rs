@@ -51,6 +51,8 @@ pub struct Options {
     pub schedule: Option<Schedule>,
     /// Also serve the control API.
     pub control: bool,
+    /// Certificates in PEM form that deliveries trust besides those of the system.
+    pub trusted_certificates: String,
     /// Where the API listens; `None`: a free loopback port.
     pub api_listen: Option<std::net::SocketAddr>,
     /// Where the control API listens; `None`: a free loopback port.
@@ -177,7 +179,8 @@ impl Simulator {
     /// # Errors
     /// If no port can be bound, or the schedule of faults is wrong.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let Options { seed, now, settings, schedule, control, api_listen, control_listen } = options;
+        let Options { seed, now, settings, schedule, control, trusted_certificates, api_listen, control_listen } =
+            options;
         if let Some(schedule) = &schedule {
             schedule.check()?;
         }
@@ -204,7 +207,7 @@ impl Simulator {
         let inner = Arc::new(Inner {
             state: Mutex::new(state),
             api: format!("http://{address}"),
-            clients: Clients::new()?,
+            clients: Clients::new(&trusted_certificates)?,
             restarts: watch::Sender::new(0),
             wake: Notify::new(),
             changed: watch::Sender::new(0),

@@ -80,6 +80,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         schedule: (!arguments.fault.is_empty())
             .then(|| Schedule { seed: arguments.seed, probabilities: arguments.fault.into_iter().collect() }),
         control: true,
+        trusted_certificates: String::new(),
         api_listen: Some(arguments.api_listen),
         control_listen: Some(arguments.control_listen),
     })

@@ -288,6 +288,24 @@ impl Endpoint {
         }
     }
 
+    /// Method and path, with the names of what is filled in: `DELETE /v1/channels/{channel_id}`. Never an address, which of a
+    /// page of events is its own key.
+    #[must_use]
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::RefreshToken | Self::ExchangeCode => "POST /oauth/token",
+            Self::ApplicationCalendar => "POST /v1/application_calendars",
+            Self::Revoke => "POST /oauth/token/revoke",
+            Self::UserInfo => "GET /v1/userinfo",
+            Self::Calendars => "GET /v1/calendars",
+            Self::CreateChannel => "POST /v1/channels",
+            Self::ListChannels => "GET /v1/channels",
+            Self::CloseChannel => "DELETE /v1/channels/{channel_id}",
+            Self::Events => "GET /v1/events",
+            Self::EventsPage => "GET /v1/events/pages/{page}",
+        }
+    }
+
     /// Whether the call authenticates with the application's own credentials in the body, as OAuth's token endpoints do,
     /// so that a refusal is about them or about the grant, not about an access token.
     pub(crate) fn takes_client_credentials(self) -> bool {

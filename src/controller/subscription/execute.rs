@@ -11,6 +11,7 @@ use cronofy::secrecy::SecretString;
 use cronofy::{Answer, Endpoint, NewChannel, PageUrl};
 use jiff::{SignedDuration, Timestamp};
 use kube::Api;
+use tracing::Instrument as _;
 
 use super::dereference::Dereferenced;
 use super::outputs::{NoPlace, Place};
@@ -24,6 +25,7 @@ use crate::controller::context::{Context, Remembered};
 use crate::controller::failure;
 use crate::metrics::{self, ChannelOperation, SkipReason, StoreType, StoredPart};
 use crate::store::{Committed, EventStore as _, Head, StoreError};
+use crate::traces::{self, TraceParent};
 
 /// Steps of one reconcile. A read of the largest account takes one a page; more than this is a defect, and the reconcile
 /// begins anew after a while instead of spinning.
@@ -66,6 +68,8 @@ struct Pass {
     unsettled: bool,
     /// When the store is to be tidied up, as of the last look at it.
     tidy: Option<Timestamp>,
+    /// The notification whose trace this is, or the last one that came since.
+    origin: Option<TraceParent>,
 }
 
 impl<'a> Driver<'a> {
@@ -115,19 +119,26 @@ impl<'a> Driver<'a> {
             skipped: 0,
             unsettled,
             tidy: remembered.tidy,
+            origin: traces::origin(&self.object),
         };
         for _ in 0..MOST_STEPS {
             let step = calendar_sync::next(self.desired, &pass.observed, Timestamp::now());
+            let span = traces::step(&step);
             let outcome = match &step {
                 Step::Finish => return Ok((step, pass.observed)), // the object goes: nobody reads its status
                 Step::Wait { .. } | Step::Stop(_) => {
-                    self.write_status(&pass.observed, Some(&step)).await?;
-                    self.tidy(&pass).await;
+                    let rest = async {
+                        self.write_status(&pass.observed, Some(&step)).await?;
+                        self.tidy(&pass).await;
+                        Ok::<_, Error>(())
+                    };
+                    rest.instrument(span).await?;
                     return Ok((step, pass.observed));
                 }
-                Step::Record(record) => self.record(&mut pass, record).await?,
-                step => self.perform(&mut pass, step).await,
+                Step::Record(record) => self.record(&mut pass, record).instrument(span).await?,
+                step => self.perform(&mut pass, step).instrument(span).await,
             };
+            pass.origin = traces::also_for_what_came(pass.origin, &self.object);
             tally(&self.context.metrics, &step, &outcome, pass.purpose);
             pass.observed.observe(self.desired, &step, outcome, Timestamp::now());
         }
@@ -260,8 +271,12 @@ impl<'a> Driver<'a> {
         let waited = waited.map_err(|paused| Outcome::Failed(failure::paused(paused)))?;
         self.context.metrics.budget_wait(lane.into(), waited);
         let begun = Instant::now();
-        let result = call(&self.cronofy, token).await;
-        self.context.metrics.cronofy_request(endpoint, failure::answered_with(&result), begun.elapsed());
+        let span = traces::cronofy(endpoint);
+        let result = call(&self.cronofy, token).instrument(span.clone()).await;
+        let status = failure::answered_with(&result);
+        traces::cronofy_answered(&span, status);
+        drop(span);
+        self.context.metrics.cronofy_request(endpoint, status, begun.elapsed());
         match result {
             Ok(answer) => {
                 self.budget.answered();

@@ -38,6 +38,7 @@ use super::secrets;
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, FINALIZER, REQUESTED_AT};
 use crate::kubernetes::{self, CallError};
 use crate::store::StoreError;
+use crate::traces;
 
 /// Why a reconcile did not come to an end. All of it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,7 @@ pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) ->
         }
         Err(error) => return Err(error.into()),
     };
+    let _origin = traces::also_for_what_came(traces::origin(cached), &object);
     let deleting = object.metadata.deletion_timestamp.is_some();
     let held = object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     match (deleting, held) {

@@ -57,7 +57,7 @@ pub fn record(status: &CalendarSubscriptionStatus) -> Record {
 /// The pending notifications, as the webhook marked them.
 pub fn mark(status: &CalendarSubscriptionStatus) -> Mark {
     let Some(notification) = status.notification.clone() else { return Mark::default() };
-    let NotificationStatus { sequence, received_time, changes_since, types, generation } = notification;
+    let NotificationStatus { sequence, received_time, changes_since, types, generation, traceparent: _ } = notification;
     Mark {
         sequence,
         received: received_time.map(instant),
@@ -325,6 +325,7 @@ fn cleared(notification: NotificationStatus, acted_on: Option<i64>) -> Notificat
             changes_since: None,
             types: Vec::new(),
             generation: None,
+            traceparent: None,
         }
     } else {
         notification

@@ -1,16 +1,18 @@
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use axum::extract::Request;
 use axum::routing::{get, post};
 use futures::future::join_all;
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::webhook::receive::BODY_BYTES;
+
+mod tls;
 
 /// Far more than anything here takes: who waits this long has found a bug.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,12 +33,16 @@ struct Server {
 
 impl Server {
     async fn start(app: Router, limits: Limits) -> Self {
+        Self::through(Transport::Plain, app, limits).await
+    }
+
+    async fn through(transport: Transport, app: Router, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let connections = Gauge::default();
         let stopped = async move { drop(stopped.await) };
-        let task = tokio::spawn(serve(listener, app, limits, connections.clone(), stopped));
+        let task = tokio::spawn(serve(listener, transport, app, limits, connections.clone(), stopped));
         Self { address, connections, stop, task }
     }
 
@@ -68,7 +74,7 @@ async fn within<F: Future>(future: F) -> F::Output {
 }
 
 /// All that comes until the other side closes, in whatever way.
-async fn until_closed(mut stream: TcpStream) -> String {
+async fn until_closed(mut stream: impl AsyncRead + Unpin) -> String {
     let mut text = Vec::new();
     let read = async {
         let mut part = [0; 1024];

@@ -30,11 +30,18 @@ fn change(second: i64) -> Hint {
         changes_since: Some(time(second)),
         received: time(second + 5),
         generation: 1,
+        trace: None,
     }
 }
 
 fn of(kind: NotificationType) -> Hint {
-    Hint { kind, changes_since: None, received: jiff::Timestamp::from_second(2_000).unwrap(), generation: 1 }
+    Hint {
+        kind,
+        changes_since: None,
+        received: jiff::Timestamp::from_second(2_000).unwrap(),
+        generation: 1,
+        trace: None,
+    }
 }
 
 fn soon() -> Instant {

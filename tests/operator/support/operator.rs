@@ -31,6 +31,7 @@ pub struct OperatorOptions {
 pub struct Operator {
     child: Child,
     pub webhook: SocketAddr,
+    scheme: &'static str,
     pub admin: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -46,7 +47,8 @@ impl Operator {
     /// Starts one, ready or not.
     pub async fn spawn(options: &OperatorOptions) -> Self {
         let (webhook, admin) = (free_address(), free_address());
-        let base = options.webhook_base_url.clone().unwrap_or_else(|| format!("http://{webhook}"));
+        let scheme = if options.arguments.iter().any(|flag| flag == "--webhook-tls-cert") { "https" } else { "http" };
+        let base = options.webhook_base_url.clone().unwrap_or_else(|| format!("{scheme}://{webhook}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_cronofy-operator"));
         command
             .args(["run", "--allow-http-callback", "--allow-custom-endpoints", "--log-format", "json"])
@@ -82,7 +84,7 @@ impl Operator {
                 }
             });
         }
-        Self { child, webhook, admin, log }
+        Self { child, webhook, scheme, admin, log }
     }
 
     /// Waits until it serves.
@@ -107,7 +109,7 @@ impl Operator {
 
     /// The callback base it tells Cronofy, unless a test gave another.
     pub fn base(&self) -> String {
-        format!("http://{}", self.webhook)
+        format!("{}://{}", self.scheme, self.webhook)
     }
 
     /// Everything it has logged so far.

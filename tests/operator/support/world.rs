@@ -63,11 +63,16 @@ impl World {
 
     /// The same on an API server of the test's own, which it may stop.
     pub async fn on(plane: &'static ControlPlane, name: &str) -> Self {
+        Self::with(plane, name, Options { settings: Settings::default(), ..Options::default() }).await
+    }
+
+    /// The same with a Cronofy that is started in this way.
+    pub async fn with(plane: &'static ControlPlane, name: &str, cronofy: Options) -> Self {
         let warnings = plane.apply_crds(&cronofy_operator::crds::crds()).await.unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let namespace = plane.namespace(name).await.unwrap();
         let client = plane.admin().unwrap();
-        let sim = Simulator::start(Options { settings: Settings::default(), ..Options::default() }).await.unwrap();
+        let sim = Simulator::start(cronofy).await.unwrap();
         sim.add_application(CLIENT_ID, &[CLIENT_SECRET]);
         let account = sim.add_account(AccountDraft::default());
         let world = Self {
