@@ -24,6 +24,7 @@ package() { # package NAME: the folder of the go.mod, and the Go package of a pr
 	etcd) echo . go.etcd.io/etcd/server/v3 ;;
 	kube-apiserver | kube-controller-manager | kube-proxy | kube-scheduler | kubectl | kubelet) echo . "k8s.io/kubernetes/cmd/$1" ;;
 	helm) echo . helm.sh/helm/v4/cmd/helm ;;
+	helm3) echo helm3 helm.sh/helm/v3/cmd/helm ;;
 	containerd | containerd-shim-runc-v2 | ctr) echo containerd "github.com/containerd/containerd/v2/cmd/$1" ;;
 	bridge | loopback) echo containerd "github.com/containernetworking/plugins/plugins/main/$1" ;;
 	host-local) echo containerd "github.com/containernetworking/plugins/plugins/ipam/$1" ;;

@@ -17,7 +17,16 @@ pub fn helm(arguments: &[&str]) -> Output {
 
 /// Runs helm against a cluster, with a home of its own, so that nobody's settings take part.
 pub fn helm_on(kubeconfig: &Path, arguments: &[&str]) -> Output {
-    let program = Tools::find(&[Tool::Helm]).unwrap().path(Tool::Helm).unwrap();
+    run(Tool::Helm, kubeconfig, arguments)
+}
+
+/// Runs helm 3 without a cluster.
+pub fn helm_3(arguments: &[&str]) -> Output {
+    run(Tool::Helm3, Path::new("/nonexistent"), arguments)
+}
+
+fn run(version: Tool, kubeconfig: &Path, arguments: &[&str]) -> Output {
+    let program = Tools::find(&[version]).unwrap().path(version).unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(program);
     for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
@@ -34,6 +43,10 @@ pub fn rendered(values: &[&str]) -> String {
 }
 
 pub fn template(values: &[&str]) -> Output {
+    template_by(helm, values)
+}
+
+pub fn template_by(helm: impl Fn(&[&str]) -> Output, values: &[&str]) -> Output {
     let chart = chart();
     let mut arguments = vec!["template", "calendars", chart.to_str().unwrap(), "--namespace", "operators"];
     for value in values {
@@ -44,7 +57,11 @@ pub fn template(values: &[&str]) -> Output {
 
 /// The objects that the chart becomes.
 pub fn objects(values: &[&str]) -> Vec<Value> {
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered(values)).unwrap();
+    parsed(&rendered(values))
+}
+
+pub fn parsed(text: &str) -> Vec<Value> {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     objects.into_iter().filter(|object| !object.is_null()).collect()
 }
 

@@ -1,6 +1,26 @@
 //! Wrong values are refused, and the answer names them.
 
-use crate::helm::{chart, helm, rendered, said, template};
+use serde_json::Value;
+
+use crate::helm::{chart, helm, helm_3, objects, parsed, rendered, said, template, template_by};
+use crate::render::MATRIX;
+
+#[test]
+fn helm_3_lints_the_chart_and_renders_the_same_as_helm_4() {
+    let lint = helm_3(&["lint", "--strict", chart().to_str().unwrap()]);
+    assert!(lint.status.success(), "{}{}", String::from_utf8_lossy(&lint.stdout), said(&lint));
+    for values in MATRIX {
+        // Its releases know a version of Kubernetes that it takes where there is no cluster; what is built here does not.
+        let output = template_by(|arguments| helm_3(&[arguments, &["--kube-version", "1.37.2"]].concat()), values);
+        assert!(output.status.success(), "{values:?}: {}", said(&output));
+        let in_order = |mut objects: Vec<Value>| {
+            objects.sort_by_key(|object| (object["kind"].to_string(), object["metadata"].to_string()));
+            objects
+        };
+        let objects_of_3 = parsed(&String::from_utf8(output.stdout).unwrap());
+        assert_eq!(in_order(objects_of_3), in_order(objects(values)), "{values:?}");
+    }
+}
 
 #[test]
 fn helm_lints_the_chart_without_a_warning() {

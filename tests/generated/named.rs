@@ -11,13 +11,14 @@ use cronofy_operator::metrics::Metrics;
 use crate::root;
 
 /// Flags of other programs that the documents name; of the simulator, too.
-const FLAGS_OF_OTHERS: [&str; 15] = [
+const FLAGS_OF_OTHERS: [&str; 16] = [
     "--as",
     "--create-namespace",
     "--fault",
     "--ics",
     "--locked",
     "--namespace",
+    "--nodes",
     "--overwrite",
     "--seed",
     "--server-side",
@@ -103,7 +104,9 @@ fn every_flag_exists() {
 fn every_target_of_make_exists() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     for (path, text) in documents() {
-        for target in words(&text, "make ", |character| character.is_ascii_lowercase() || character == '-') {
+        for target in words(&text, "make ", |character| {
+            character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-'
+        }) {
             let name = target.trim_start_matches("make ");
             // Only where it is typed, not where it is a word of a sentence.
             let typed = text.contains(&format!("`{target}")) || text.contains(&format!("\n{target}"));

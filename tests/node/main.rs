@@ -10,6 +10,7 @@
     clippy::unwrap_used
 )]
 
+mod certificate;
 mod main_job;
 mod releases;
 mod replaced;

@@ -1,5 +1,6 @@
 //! What the README promises: one install, one apply, and `kubectl describe` says Ready.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,11 +99,28 @@ fn as_harmless_as_the_chart_says(stage: &Stage) {
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
             assert!(status.contains(&format!("{set}:\t0000000000000000")), "{set}: {status}");
         }
+        connected_as_the_network_policy_says(stage, &(read("net/tcp") + &read("net/tcp6")));
         let mounts = read("mountinfo");
         let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
         assert!(root.split(' ').nth(5).unwrap().split(',').any(|option| option == "ro"), "{root}");
     }
     assert_eq!(seen, 2, "both replicas");
+}
+
+/// The pod listens at the ports of webhook and metrics alone, and has called the API server and Cronofy alone. `connections` is the
+/// kernel's table of them.
+fn connected_as_the_network_policy_says(stage: &Stage, connections: &str) {
+    const LISTENS: &str = "0A";
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next().unwrap(), 16).ok();
+    let rows = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // A header has no port.
+    let rows: Vec<_> = rows.filter_map(|row| Some((port(row[1])?, port(row[2])?, row[3].to_owned()))).collect();
+    let listening: BTreeSet<_> = rows.iter().filter(|row| row.2 == LISTENS).map(|row| row.0).collect();
+    assert_eq!(listening, BTreeSet::from([8080, 9090]), "{connections}");
+    let cronofy = stage.sim.api_url().trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
+    let called = rows.iter().filter(|row| row.2 != LISTENS && !listening.contains(&row.0)).map(|row| row.1);
+    let called: BTreeSet<u16> = called.collect();
+    assert!(called.contains(&443) && called.is_subset(&BTreeSet::from([443, cronofy])), "{called:?}: {connections}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

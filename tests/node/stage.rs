@@ -34,13 +34,18 @@ pub fn chart() -> PathBuf {
 
 impl Stage {
     pub async fn start() -> Self {
+        Self::trusting(String::new()).await
+    }
+
+    /// With a Cronofy that trusts further certificates.
+    pub async fn trusting(trusted_certificates: String) -> Self {
         let cluster = Cluster::start(2).await.unwrap();
         let image = format!("target/image/cronofy-operator-{}.tar", env!("CARGO_PKG_VERSION"));
         let image = Path::new(env!("CARGO_MANIFEST_DIR")).join(image);
         assert!(image.exists(), "{} is missing: `make e2e` builds it first", image.display());
         cluster.load_images(&image).await.unwrap();
         let api_listen = Some(SocketAddr::from((cluster.host(), 0)));
-        let sim = Simulator::start(Options { api_listen, ..Options::default() }).await.unwrap();
+        let sim = Simulator::start(Options { api_listen, trusted_certificates, ..Options::default() }).await.unwrap();
         sim.add_application(CLIENT_ID, &[CLIENT_SECRET]);
         let stage = Self { cluster, sim };
         stage.restricted_namespace(OPERATORS).await;
@@ -56,7 +61,11 @@ impl Stage {
 
     /// Where the webhook is reached from the host.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.cluster.service_address(WEBHOOK))
+        format!("http://{}", self.webhook_address())
+    }
+
+    pub fn webhook_address(&self) -> String {
+        self.cluster.service_address(WEBHOOK).to_string()
     }
 
     /// Runs kubectl. Gives what it said and whether it succeeded.

@@ -21,6 +21,8 @@ pub enum Tool {
     Kubectl,
     /// The package installer.
     Helm,
+    /// The package installer, as of its version 3.
+    Helm3,
     /// The rest of a node's and of a control plane's programs.
     Node(NodeTool),
     /// Checks of alerts and of what `/metrics` says.
@@ -45,6 +47,7 @@ impl Tool {
             Self::KubeControllerManager => "kube-controller-manager",
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
+            Self::Helm3 => "helm3",
             Self::Node(tool) => tool.name(),
             Self::Promtool => "promtool",
             Self::Exposition => "exposition",
