@@ -48,7 +48,7 @@ fn the_rule_engine_takes_the_rules_and_each_fires_and_ends_as_its_unit_tests_say
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("rules.yaml"), groups().to_string()).unwrap();
     let (taken, said) = promtool(folder.path(), &["check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"]);
-    assert!(taken && said.contains("10 rules found"), "{said}");
+    assert!(taken && said.contains(&format!("{} rules found", files().len())), "{said}");
 
     for file in files() {
         fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
@@ -106,7 +106,7 @@ fn the_series_of_the_unit_tests_are_ones_that_the_operator_serves() {
                 foreign += 1;
                 continue;
             }
-            let mut lines = served.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
+            let mut lines = served.lines().filter(|line| line.split(['{', ' ']).next() == Some(metric));
             assert!(
                 lines.any(|line| labels[2..].iter().all(|label| line.contains(label))),
                 "{}: {input}",

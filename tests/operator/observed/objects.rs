@@ -85,7 +85,6 @@ async fn started(world: &World) -> (Running, String) {
 }
 
 #[tokio::test]
-#[ignore = "builds kube-state-metrics, once, in minutes: cargo test --test operator kube_state_metrics -- --ignored"]
 async fn kube_state_metrics_tells_of_each_object_what_its_status_says() {
     let world = World::start("state").await;
     let _operator = world.operator().await;
