@@ -10,7 +10,7 @@ test: tools ## Run every check: format, lints, docs, all tests, the demo.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
-	@if cargo tree --locked --invert ring 2>/dev/null | grep -q .; then echo "a second TLS provider is linked: see cargo tree --invert ring"; exit 1; fi
+	@if cargo tree --workspace --locked --invert ring 2>/dev/null | grep -q .; then echo "a second TLS provider is linked: see cargo tree --workspace --invert ring"; exit 1; fi
 	@# Most tests wait for servers, so more of them than there are cores run at a time.
 	cargo test --workspace --locked -- --test-threads 16
 	$(MAKE) --no-print-directory simulate
@@ -34,9 +34,10 @@ simulate: ## Run the engine through SEEDS (500) lives of 400 days from FIRST_SEE
 	cargo run --release --locked --quiet --package simulation -- --seeds $(SEEDS) --first-seed $(FIRST_SEED) --days $(DAYS)
 	cargo run --release --locked --quiet --package simulation -- --seeds $(PLANT_SEEDS) --days $(DAYS) --plant all
 
-tools: ## Build the control plane, helm and the checkers into the user's cache, if they are not there.
+tools: ## Build the control plane, helm and the checkers into the user's cache, and fetch PostgreSQL, if they are not there.
 	@hack/tools/build.sh etcd kube-apiserver kubectl kube-controller-manager helm helm3 promtool exposition evaluate kubeconform \
 		kube-state-metrics > /dev/null
+	@hack/tools/packages.sh postgres > /dev/null
 
 crds: ## Write the CustomResourceDefinitions and the API reference anew.
 	UPDATE=1 cargo test --locked --test generated

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use calendar_store_client::{Address, InvalidAddress};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::leftovers;
 use crate::probe::{self, Targets};
+use crate::store::RemoteSettings;
 use crate::telemetry::{self, LogFormat};
 use crate::traces::{self, Exporter};
 use crate::webhook::certificate::PairFiles;
@@ -136,6 +138,29 @@ pub struct RunOptions {
     #[arg(long, env = "CRONOFY_OPERATOR_ALLOW_HTTP_CALLBACK")]
     pub allow_http_callback: bool,
 
+    /// Base URL of the calendar store for subscriptions with `spec.store.type: Remote`. https, or http on the same machine.
+    /// Without: only those that --allow-remote-store names.
+    #[arg(long, env = "CRONOFY_OPERATOR_STORE_URL", value_name = "URL")]
+    pub store_url: Option<String>,
+
+    /// A calendar store that subscriptions may name in `spec.store.remote.url`, besides --store-url; can be given several times.
+    /// It is shown the operator's token.
+    #[arg(long, env = "CRONOFY_OPERATOR_ALLOW_REMOTE_STORE", value_name = "URL", value_delimiter = ',')]
+    pub allow_remote_store: Vec<String>,
+
+    /// PEM file with the authorities that alone may vouch for calendar stores. Without: those of the system.
+    #[arg(long, env = "CRONOFY_OPERATOR_STORE_CA", value_name = "FILE")]
+    pub store_ca: Option<PathBuf>,
+
+    /// File with the token that calendar stores are shown, of a service account and for the audience that they expect.
+    #[arg(
+        long,
+        env = "CRONOFY_OPERATOR_STORE_TOKEN",
+        value_name = "FILE",
+        default_value = "/var/run/secrets/calendar-store/token"
+    )]
+    pub store_token: PathBuf,
+
     /// How logs are written, `json` or `text`; what is logged is set by `RUST_LOG`.
     #[arg(long, env = "CRONOFY_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -175,6 +200,14 @@ pub enum InvalidOptions {
              for goes into OTEL_EXPORTER_OTLP_HEADERS"
     )]
     OtlpEndpoint,
+    /// The URL of a calendar store is none that can be called.
+    #[error("--{flag} {error}")]
+    Store {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong with it.
+        error: InvalidAddress,
+    },
     /// The lease's times do not fit together.
     #[error("--lease-duration must be greater than --lease-renew-deadline, and that greater than --lease-retry-period")]
     LeaseTimes,
@@ -326,6 +359,10 @@ impl RunOptions {
                 return Err(InvalidOptions::OtlpEndpoint);
             }
         }
+        let own = self.store_url.iter().map(|url| ("store-url", url));
+        for (flag, url) in own.chain(self.allow_remote_store.iter().map(|url| ("allow-remote-store", url))) {
+            url.parse::<Address>().map_err(|error| InvalidOptions::Store { flag, error })?;
+        }
         let (cert, key) = ("webhook-tls-cert", "webhook-tls-key");
         match (&self.webhook_tls_cert, &self.webhook_tls_key) {
             (Some(_), None) => return Err(InvalidOptions::HalfOfPair { given: cert, missing: key }),
@@ -349,6 +386,17 @@ impl RunOptions {
     pub fn tls_files(&self) -> Option<PairFiles> {
         let (certificate, key) = self.webhook_tls_cert.clone().zip(self.webhook_tls_key.clone())?;
         Some(PairFiles { certificate, key })
+    }
+
+    /// The calendar stores that may be called.
+    #[must_use]
+    pub fn stores(&self) -> RemoteSettings {
+        RemoteSettings {
+            default: self.store_url.as_ref().and_then(|url| url.parse().ok()),
+            allowed: self.allow_remote_store.iter().filter_map(|url| url.parse().ok()).collect(),
+            authorities: self.store_ca.clone(),
+            token: self.store_token.clone(),
+        }
     }
 
     /// Where traces go, if they are to be exported.

@@ -92,6 +92,7 @@ pub async fn run(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let settings = Settings {
         callback_base: options.callback_base(),
         allow_custom_endpoints: options.allow_custom_endpoints,
+        stores: options.stores(),
         concurrency: options.concurrency.get(),
     };
     let events = Events::new(client.clone(), instance, metrics.clone());

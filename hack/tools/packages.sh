@@ -1,17 +1,35 @@
 #!/usr/bin/env bash
-# Usage: hack/tools/packages.sh
+# Usage: hack/tools/packages.sh node|postgres
 #
-# Prints the folder with the programs that a node needs from Debian's packages: runc and nft with their libraries, unpacked
-# beside the built tools and not installed. Nothing of the machine is changed but, if they are missing or old, apt's lists.
+# Prints the folder with programs from Debian's packages and their libraries, unpacked beside the built tools and not installed:
+# what a node needs (runc and nft), or a PostgreSQL server. Nothing of the machine is changed but, if they are missing or old,
+# apt's lists.
 set -euo pipefail
-
-packages=(libedit2 libjansson4 libmnl0 libnftables1 libnftnl11 libseccomp2 libxtables12 nftables runc)
 
 say() { echo "packages.sh: $*" >&2; }
 if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
-	say "runc and nft come from Debian's packages, and this machine has no apt-get"
+	say "these programs come from Debian's packages, and this machine has no apt-get"
 	exit 1
 fi
+
+# What a package needs, by name.
+needs() { apt-cache depends --recurse --no-{recommends,suggests,conflicts,breaks,replaces,enhances} "$1" | grep '^[a-z]' | sort -u; }
+
+choose() {
+	case $1 in
+	node) packages=(libedit2 libjansson4 libmnl0 libnftables1 libnftnl11 libseccomp2 libxtables12 nftables runc) ;;
+	postgres)
+		# The release's own version, with all libraries but those of the system itself, and of what is not used here.
+		server=$(apt-cache depends postgresql 2>/dev/null | grep -o -m1 'postgresql-[0-9]*$') || return 1
+		mapfile -t packages < <(echo "$server" && needs "$server" | grep '^lib' | grep -v '^libc6\|^libc-\|^libllvm\|^libperl\|perl$\|^libpam-')
+		;;
+	*)
+		say "there is no set of packages called $1"
+		exit 2
+		;;
+	esac
+}
+choose "${1:?node or postgres}" || { apt-get -q update >&2 && choose "$1"; } || { say "apt knows no such packages"; exit 1; }
 
 release=$(. /etc/os-release && echo "$ID-${VERSION_ID:-rolling}")
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/packages

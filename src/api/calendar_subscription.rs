@@ -119,7 +119,7 @@ pub struct CalendarSubscriptionSpec {
     /// logged. Default: `Titles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
-    /// Where the events are written, in the subscription's namespace. Changing it moves them: the old output goes once the new
+    /// Where the events are written: in the subscription's namespace, or in a calendar store. Changing it moves them: the old output goes once the new
     /// one is complete. Default: a `ConfigMap` named `<name>-events`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreSpec>,
@@ -248,19 +248,35 @@ pub enum Visibility {
 
 /// Where the events are written.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[x_kube(validation = rules::REMOTE_WITH_TYPE)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreSpec {
     /// Kind of the output. `ConfigMap`: whoever may read a `ConfigMap` of the namespace can read it. `Secret`: whoever may read
-    /// a Secret of the namespace; the operator needs rights of its own for it. `Remote`: reserved, this version does not write
-    /// it and says so in the condition `Ready`. Default: `ConfigMap`.
+    /// a Secret of the namespace; the operator needs rights of its own for it. `Remote`: a calendar store,
+    /// from which programs and people read it with rights of their own; the operator must know of one. Default: `ConfigMap`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<StoreKind>,
     /// Name of the output, at most 253 characters. An object of that name that belongs to somebody else is left alone.
-    /// Default: `<name>-events`.
+    /// With type `Remote` it has no effect: there an output has the subscription's name. Default: `<name>-events`.
     #[schemars(length(max = 253))]
     #[x_kube(validation = rules::OBJECT_NAME)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Which calendar store, with type `Remote`. Default: the operator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteSpec>,
+}
+
+/// Which calendar store.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoteSpec {
+    /// Base URL of the calendar store, at most 512 characters: https, or http on the operator's own machine. It is followed only
+    /// if who runs the operator has allowed that URL. Default: the operator's own store.
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = rules::STORE_URL)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// Kinds of output.
@@ -273,7 +289,7 @@ pub enum StoreKind {
     /// A Secret in the subscription's namespace, and more of them for a large calendar. The operator needs rights of its own
     /// for that.
     Secret,
-    /// A store service.
+    /// A calendar store.
     Remote,
 }
 

@@ -57,6 +57,12 @@ impl CalendarSubscriptionSpec {
         self.store.as_ref().and_then(|store| store.kind).unwrap_or_default()
     }
 
+    /// `spec.store.remote.url`.
+    #[must_use]
+    pub fn store_url(&self) -> Option<&str> {
+        self.store.as_ref()?.remote.as_ref()?.url.as_deref()
+    }
+
     /// `spec.deletionPolicy`.
     #[must_use]
     pub fn deletion_policy(&self) -> DeletionPolicy {
@@ -111,9 +117,12 @@ impl CalendarSubscriptionSpec {
 }
 
 impl CalendarSubscription {
-    /// `spec.store.name`.
+    /// `spec.store.name`. In a calendar store an output has the subscription's name.
     #[must_use]
     pub fn store_name(&self) -> String {
+        if self.spec.store_kind() == StoreKind::Remote {
+            return self.metadata.name.clone().unwrap_or_default();
+        }
         let named = self.spec.store.as_ref().and_then(|store| store.name.clone());
         named.unwrap_or_else(|| format!("{}-events", self.metadata.name.as_deref().unwrap_or_default()))
     }

@@ -76,6 +76,24 @@ pub const ENDPOINT: RuleWithMessage = (
     "must be an absolute http or https URL without user info, query and fragment, such as https://api.cronofy.com",
 );
 
+/// The base URL of a calendar store. The operator's token goes there.
+pub const STORE_URL: RuleWithMessage = (
+    concat!(
+        r"self.matches('^(https://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])",
+        r"|http://(localhost|127\\.0\\.0\\.1|\\[::1\\]))(:[0-9]{1,5})?",
+        r"(/([A-Za-z0-9._~!$&()*+,;=:-]|%[0-9A-Fa-f]{2})*)*$')",
+        " && isURL(self) && (url(self).getPort() == '' || int(url(self).getPort()) <= 65535)"
+    ),
+    "must be an https URL without user info, query and fragment, such as https://calendar-store.calendars.svc; http is taken \
+     for localhost, 127.0.0.1 and [::1] only",
+);
+
+/// A calendar store is named where one is used.
+pub const REMOTE_WITH_TYPE: RuleWithMessage = (
+    "!has(self.remote) || (has(self.type) && self.type == 'Remote')",
+    "must have remote only with type: Remote: set type to Remote, or leave remote out",
+);
+
 /// A selector that has no effect would give a false sense of who is let in, and `from: Selector` alone lets nobody in.
 pub const SELECTOR_WITH_FROM: RuleWithMessage = (
     "has(self.selector) == (has(self.from) && self.from == 'Selector')",

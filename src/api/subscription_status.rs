@@ -262,6 +262,10 @@ pub struct OutputStatus {
     /// SHA-256 of the events as stored, in hexadecimal.
     #[schemars(length(max = 128))]
     pub content_hash: String,
+    /// The calendar store that it is in. Absent for objects of the cluster.
+    #[schemars(length(max = 512))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// The failure that is being retried.

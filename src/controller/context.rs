@@ -22,7 +22,7 @@ use super::subscription::Dereferenced;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
-use crate::store::StoreMemory;
+use crate::store::{RemoteSettings, Remotes, StoreMemory};
 use crate::webhook::routes::Routes;
 
 /// Which application.
@@ -53,6 +53,8 @@ pub struct Settings {
     pub callback_base: Option<String>,
     /// Whether applications may name an endpoint of their own.
     pub allow_custom_endpoints: bool,
+    /// The calendar stores that may be called.
+    pub stores: RemoteSettings,
     /// Subscriptions reconciled at the same time.
     pub concurrency: u16,
 }
@@ -102,6 +104,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// What is known of the outputs; the watch on them tells it what was touched.
     pub outputs: StoreMemory,
+    /// The calendar stores.
+    pub remotes: Remotes,
     stores: OnceLock<Stores>,
     changed_applications: broadcast::Sender<ApplicationKey>,
     remembered: Mutex<HashMap<String, Remembered>>,
@@ -124,6 +128,7 @@ impl Context {
             budgets: Budgets::default(),
             backoff: Backoff::default(),
             outputs: StoreMemory::default(),
+            remotes: Remotes::new(options.stores.clone()),
             client,
             options,
             metrics,

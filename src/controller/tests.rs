@@ -10,6 +10,7 @@ use super::events::Events;
 use super::*;
 use crate::admin::Health;
 use crate::metrics::Metrics;
+use crate::store::RemoteSettings;
 use crate::webhook::routes::Routes;
 
 fn list(kind: &str, items: &[Value]) -> Value {
@@ -47,7 +48,12 @@ fn api_server(applications: Arc<Notify>, asked: Arc<Mutex<Vec<String>>>) -> kube
 }
 
 fn context(client: kube::Client) -> Arc<Context> {
-    let settings = Settings { callback_base: None, allow_custom_endpoints: false, concurrency: 1 };
+    let settings = Settings {
+        callback_base: None,
+        allow_custom_endpoints: false,
+        stores: RemoteSettings::default(),
+        concurrency: 1,
+    };
     let metrics = Metrics::new();
     let events = Events::new(client.clone(), "test".to_owned(), metrics.clone());
     Context::new(client, settings, metrics, Routes::new(""), watch::channel(true).1, events)

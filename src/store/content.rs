@@ -90,11 +90,7 @@ impl Content {
         } else {
             Body::Slices(lines.slices(target)?)
         };
-        let (mut bytes, mut hash) = (0, Sha256::new());
-        for text in body.texts() {
-            bytes += text.len();
-            hash.update(text);
-        }
+        let (bytes, content_hash) = digest(body.texts());
         if bytes > MOST_BYTES {
             return Err(StoreError::TooLarge { bytes, limit: MOST_BYTES });
         }
@@ -113,7 +109,7 @@ impl Content {
             last_full_sync: *last_full_sync,
             complete: *complete,
             fingerprint: fingerprint.clone(),
-            content_hash: hex(&hash.finalize()),
+            content_hash,
             slices,
             retired: Vec::new(),
             seal: String::new(),
@@ -143,19 +139,14 @@ impl Body {
 /// # Errors
 /// What shows that they are not what was written.
 pub(super) fn snapshot<'a>(index: &Index, texts: impl Iterator<Item = &'a str> + Clone) -> Result<Snapshot, Damage> {
-    let mut hash = Sha256::new();
-    for text in texts.clone() {
-        hash.update(text);
-    }
-    if hex(&hash.finalize()) != index.content_hash {
+    let (bytes, content_hash) = digest(texts.clone());
+    if content_hash != index.content_hash {
         return Err(Damage::Content);
     }
     let mut events = Vec::with_capacity(index.events);
-    let mut bytes = 0;
     for text in texts {
         let mut reader = serde_json::Deserializer::from_str(text);
         events.append(&mut Vec::<Event>::deserialize(&mut reader).map_err(|_| Damage::Unreadable)?);
-        bytes += text.len();
     }
     // In their order, no id twice, and none more or less than the index tells.
     let ordered = events.iter().zip(events.iter().skip(1)).all(|(one, next)| position(one) < position(next));
@@ -183,7 +174,25 @@ pub(super) fn output(index: &Index, kind: &str, name: &str) -> Output {
         slices: index.slices.len().max(1),
         bytes: index.bytes,
         content_hash: index.content_hash.clone(),
+        url: None,
     }
+}
+
+/// Size and SHA-256 of texts, one after the other.
+pub(super) fn digest<T: AsRef<str>>(texts: impl Iterator<Item = T>) -> (usize, String) {
+    let (mut bytes, mut hash) = (0, Sha256::new());
+    for text in texts {
+        bytes += text.as_ref().len();
+        hash.update(text.as_ref());
+    }
+    (bytes, hex(&hash.finalize()))
+}
+
+/// Events in the order in which they are stored.
+pub(super) fn in_order<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<&'a Event> {
+    let mut events: Vec<&Event> = events.collect();
+    events.sort_by(|a, b| position(a).cmp(&position(b)));
+    events
 }
 
 /// SHA-256 of a text in hexadecimal, as `sha256sum` prints it.
@@ -196,8 +205,7 @@ struct Lines<'a>(Vec<(&'a str, String)>);
 
 impl<'a> Lines<'a> {
     fn of(events: impl Iterator<Item = &'a Event>) -> Result<Self, StoreError> {
-        let mut events: Vec<&Event> = events.collect();
-        events.sort_by(|a, b| position(a).cmp(&position(b)));
+        let events = in_order(events);
         let line = |event: &'a Event| Ok((event.id.as_str(), serde_json::to_string(event)?));
         let lines: serde_json::Result<Vec<_>> = events.into_iter().map(line).collect();
         lines.map(Self).map_err(|_| StoreError::Unencodable)

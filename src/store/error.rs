@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use calendar_store_client::Error as Remote;
 use calendar_sync::{Failure, Reason, Retry};
 
 /// Between two looks at a name that somebody else holds: only a person can change that, and nothing tells us when.
@@ -147,21 +148,73 @@ pub enum StoreError {
     /// The events cannot be written as JSON.
     #[error("the events cannot be written as JSON: please report this")]
     Unencodable,
+    /// A calendar store has events of another subscription under the name.
+    #[error(
+        "the calendar store at {url} still has events of an earlier subscription {calendar} (uid {uid}): have them erased there, \
+         or use another name for the subscription"
+    )]
+    CalendarTaken {
+        /// Where it is.
+        url: String,
+        /// Namespace and name of the subscription.
+        calendar: String,
+        /// Uid of the earlier one.
+        uid: String,
+    },
+    /// Events stand in a calendar store that must not be called any more.
+    #[error(
+        "events stand in the calendar store at {url}, which the operator may not call any more, so that they cannot be removed: \
+         run the operator with --allow-remote-store {url} until they are"
+    )]
+    RemoteNotAllowed {
+        /// Where it is.
+        url: String,
+    },
+    /// A calendar store did not do it.
+    #[error("the calendar store at {url}: {error}{}", advice(.error))]
+    Remote {
+        /// Where it is.
+        url: String,
+        /// What went wrong.
+        error: Remote,
+    },
 }
 
-/// A kind of output that this version does not write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this version does not write outputs of kind {kind}: set spec.store.type to ConfigMap or Secret")]
-pub struct Unsupported {
-    /// The kind.
-    pub kind: &'static str,
+/// What helps, where a calendar store's own words do not say it.
+fn advice(error: &Remote) -> &'static str {
+    match error {
+        Remote::TooLarge => {
+            ": raise its limits, or copy fewer calendars or with a lower visibility; the last complete copy stays"
+        }
+        Remote::Unauthorized | Remote::Forbidden => "; see --store-token",
+        Remote::File { .. } => ": mount the file that --store-token or --store-ca names",
+        Remote::Unreachable { .. } | Remote::TimedOut { .. } => {
+            ": it is tried again; check that its Service has ready pods, that a NetworkPolicy lets the operator through, and that \
+             --store-ca names the authority of its certificate"
+        }
+        Remote::Busy { .. } | Remote::Unavailable { .. } => ": it is tried again; its log tells why",
+        Remote::Unreadable => ": it is tried again; look for a proxy in between",
+        Remote::HeadMoved
+        | Remote::Conflict { .. }
+        | Remote::Inconsistent
+        | Remote::Refused { .. }
+        | Remote::Unencodable => "",
+    }
 }
 
-impl Unsupported {
-    /// The same for the engine.
-    #[must_use]
-    pub fn failure(&self) -> Failure {
-        Failure { reason: Reason::NotSupported, message: self.to_string(), retry: Retry::Never }
+/// Stable word for what went wrong with a calendar store.
+fn remote_category(error: &Remote) -> &'static str {
+    match error {
+        Remote::HeadMoved => "HeadMoved",
+        Remote::Conflict { .. } => "Conflict",
+        Remote::TooLarge => "TooLarge",
+        Remote::Unauthorized | Remote::Forbidden | Remote::File { .. } => "Forbidden",
+        Remote::Busy { .. } | Remote::Unavailable { .. } => "Unavailable",
+        Remote::Inconsistent | Remote::Refused { .. } => "Refused",
+        Remote::TimedOut { .. } => "TimedOut",
+        Remote::Unreachable { .. } => "Unreachable",
+        Remote::Unreadable => "Unreadable",
+        Remote::Unencodable => "Unencodable",
     }
 }
 
@@ -171,11 +224,12 @@ impl StoreError {
     pub fn category(&self) -> &'static str {
         match self {
             Self::HeadMoved => "HeadMoved",
-            Self::Conflict { .. } => "Conflict",
+            Self::Conflict { .. } | Self::CalendarTaken { .. } => "Conflict",
+            Self::Remote { error, .. } => remote_category(error),
             Self::TooLarge { .. } | Self::TooMany { .. } | Self::EventTooLarge { .. } | Self::ObjectTooLarge { .. } => {
                 "TooLarge"
             }
-            Self::Forbidden { .. } => "Forbidden",
+            Self::Forbidden { .. } | Self::RemoteNotAllowed { .. } => "Forbidden",
             Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::NamespaceTerminating { .. } => "NamespaceTerminating",
             Self::BeingDeleted { .. } => "BeingDeleted",
@@ -192,7 +246,7 @@ impl StoreError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Conflict { .. } => Retry::After(CONFLICT_CHECK),
+            Self::Conflict { .. } | Self::CalendarTaken { .. } => Retry::After(CONFLICT_CHECK),
             Self::NamespaceTerminating { .. } => Retry::After(TERMINATING_CHECK),
             Self::HeadMoved
             | Self::TooLarge { .. }
@@ -207,6 +261,8 @@ impl StoreError {
             | Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unreadable
+            | Self::RemoteNotAllowed { .. }
+            | Self::Remote { .. }
             | Self::Unencodable => Retry::Backoff,
         }
     }
@@ -215,7 +271,8 @@ impl StoreError {
     #[must_use]
     pub fn failure(&self) -> Failure {
         let reason = match self {
-            Self::Conflict { .. } => Reason::Conflict,
+            Self::Conflict { .. } | Self::CalendarTaken { .. } => Reason::Conflict,
+            Self::Remote { error: Remote::TooLarge, .. } => Reason::TooLarge,
             Self::TooLarge { .. } | Self::TooMany { .. } | Self::EventTooLarge { .. } | Self::ObjectTooLarge { .. } => {
                 Reason::TooLarge
             }
@@ -229,6 +286,8 @@ impl StoreError {
             | Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unreadable
+            | Self::RemoteNotAllowed { .. }
+            | Self::Remote { .. }
             | Self::Unencodable => Reason::StoreUnavailable,
         };
         Failure { reason, message: self.to_string(), retry: self.retry() }

@@ -11,7 +11,7 @@ use super::memory::Key;
 use super::object::{self, Object, Parts};
 use super::output::ObjectStore;
 use super::target::Ownership;
-use super::version::{self, PENDING, Version};
+use super::version::{self, ObjectVersion, PENDING};
 use super::{StoreError, Target};
 
 /// How often an end is tried anew because the output has changed meanwhile.
@@ -28,7 +28,7 @@ impl<K: Object> ObjectStore<K> {
     pub(super) async fn write_index(
         &self,
         target: &Target,
-        on: Option<&Version>,
+        on: Option<&ObjectVersion>,
         index: &Index,
         body: Body,
     ) -> Result<(ObjectMeta, usize), StoreError> {
@@ -37,7 +37,7 @@ impl<K: Object> ObjectStore<K> {
             texts.insert(content::EVENTS.to_owned(), text);
         }
         let bytes = texts.values().map(String::len).sum();
-        let mut metadata = Version::next_metadata(on, target);
+        let mut metadata = ObjectVersion::next_metadata(on, target);
         match on {
             Some(version) if !version.immutable => {
                 let written = self.update(target, &K::assemble(metadata, Some(texts), false), bytes).await?;
@@ -62,9 +62,9 @@ impl<K: Object> ObjectStore<K> {
     pub(super) async fn announce(
         &self,
         target: &Target,
-        on: Option<&Version>,
+        on: Option<&ObjectVersion>,
         slices: &[&Slice],
-    ) -> Result<Option<Version>, StoreError> {
+    ) -> Result<Option<ObjectVersion>, StoreError> {
         let replaced = on.is_some_and(|version| version.immutable);
         if K::LISTED || slices.is_empty() || replaced {
             return Ok(None);
@@ -77,11 +77,11 @@ impl<K: Object> ObjectStore<K> {
             self.calls().annotate(object, version.preconditions(), (PENDING, &digests)).await?
         } else {
             // Without a document, it is nothing yet to any reader.
-            let mut metadata = Version::next_metadata(None, target);
+            let mut metadata = ObjectVersion::next_metadata(None, target);
             metadata.annotations = Some(BTreeMap::from([(PENDING.to_owned(), digests)]));
             self.create(target, &K::assemble(metadata, None, false), 0).await?
         };
-        Ok(Some(Version::of(target, &metadata)))
+        Ok(Some(ObjectVersion::of(target, &metadata)))
     }
 
     async fn create(&self, target: &Target, object: &K, bytes: usize) -> Result<ObjectMeta, CallError> {
@@ -116,9 +116,9 @@ impl<K: Object> ObjectStore<K> {
         let held = object::is_held(&metadata);
         let filled = found.is_filled() || version::is_copied_in(&metadata);
         if held && filled && !immutable {
-            let version = Version::of(target, &metadata);
+            let version = ObjectVersion::of(target, &metadata);
             let deletion_timestamp = metadata.deletion_timestamp;
-            metadata = Version::next_metadata(Some(&version), target);
+            metadata = ObjectVersion::next_metadata(Some(&version), target);
             metadata.deletion_timestamp = deletion_timestamp;
             metadata = self.update(target, &K::assemble(metadata, None, false), 0).await?;
         }
@@ -145,7 +145,7 @@ impl<K: Object> ObjectStore<K> {
                 return Ok(());
             }
             // The label alone tells from now on whose it is.
-            let next = Version::next_metadata(Some(&Version::of(target, &metadata)), &retained);
+            let next = ObjectVersion::next_metadata(Some(&ObjectVersion::of(target, &metadata)), &retained);
             match self.update(target, &K::assemble(next, Some(texts), immutable), 0).await {
                 Err(CallError::Conflict) => found = self.get_ours(target).await?,
                 Ok(_) | Err(CallError::NotFound) => return Ok(()),

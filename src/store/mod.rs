@@ -12,13 +12,14 @@
 //! has the form for readers.
 //!
 //! In the order in which data pass: `content` (documents, cut by `cuts`, listed by `index`) → `slices` → `output` and
-//! `index_object` → `tidy`; `object` and `calls` are Kubernetes, `memory` is what need not be read again.
+//! `index_object` → `tidy`; `object` and `calls` are Kubernetes, `memory` is what need not be read again. A calendar store is
+//! `remote`, with its documents in `remote_lines`; `remotes` says which of them may be called.
 //!
 //! What must hold:
 //! - What is not ours is neither overwritten nor deleted.
 //! - A snapshot is written as it is: the engine has already left out what the subscription's visibility does not allow.
 //!   Nothing else that may carry event text is written or kept, neither in the output nor in errors, logs or `Debug`.
-//! - Each call to the API server ends within [`CALL_LIMIT`].
+//! - Each call to the API server ends within [`CALL_LIMIT`], one to a calendar store within [`REMOTE_CALL_LIMIT`].
 //!
 //! Several kinds of output are one [`Store`] to the caller: [`Store::open`] tells which of them exist.
 
@@ -36,6 +37,9 @@ mod index_object;
 mod memory;
 mod object;
 mod output;
+mod remote;
+mod remote_lines;
+mod remotes;
 mod slices;
 mod target;
 #[cfg(test)]
@@ -55,10 +59,13 @@ use kube::Client;
 pub use crate::kubernetes::CALL_LIMIT;
 pub use content::{LARGEST_EVENTS, LARGEST_INLINE, MOST_BYTES, MOST_EVENTS};
 pub use damage::Damage;
-pub use error::{StoreError, Unsupported};
+pub use error::StoreError;
 pub use memory::{CACHED_BYTES, StoreMemory};
 pub use object::SECRET_TYPE;
 pub use output::ObjectStore;
+pub use remote::{REMOTE_CALL_LIMIT, RemoteStore};
+pub use remote_lines::MOST_REMOTE_EVENTS;
+pub use remotes::{NoRemote, RemoteSettings, Remotes};
 pub use target::{InvalidName, OUTPUT, OUTPUTS, Owner, SUBSCRIPTION, SUBSCRIPTION_UID, Target, subscription_of};
 pub use tidy::GRACE;
 pub use version::Version;
@@ -70,8 +77,8 @@ pub trait EventStore {
     /// What is stored for `target`, read from the store itself and not from a cache.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the name is taken by something that is not this subscription's. Others if the store
-    /// does not answer, or not as it should.
+    /// [`StoreError::Conflict`] if the name is taken by something that is not this subscription's; a calendar store tells that
+    /// only to a commit. Others if the store does not answer, or not as it should.
     fn head(&self, target: &Target) -> impl Future<Output = Result<Head, StoreError>> + Send;
 
     /// Replaces what is stored by `snapshot`, provided that it is still `on`: the version of the [`Head`] that the
@@ -178,18 +185,20 @@ pub enum Store {
     ConfigMap(ObjectStore<ConfigMap>),
     /// Secrets for each subscription.
     Secret(ObjectStore<Secret>),
+    /// A calendar store.
+    Remote(RemoteStore),
 }
 
 impl Store {
-    /// The store for outputs of `kind`. All of one process share one memory.
+    /// The store for outputs of `kind` in the cluster. All of one process share one memory.
     ///
     /// # Errors
-    /// If this version does not write that kind.
-    pub fn open(kind: StoreKind, client: Client, memory: StoreMemory) -> Result<Self, Unsupported> {
+    /// If they do not stand in the cluster: [`Remotes`] has those.
+    pub fn open(kind: StoreKind, client: Client, memory: StoreMemory) -> Result<Self, NoRemote> {
         match kind {
             StoreKind::ConfigMap => Ok(Self::ConfigMap(ObjectStore::new(client, memory))),
             StoreKind::Secret => Ok(Self::Secret(ObjectStore::new(client, memory))),
-            StoreKind::Remote => Err(Unsupported { kind: "Remote" }),
+            StoreKind::Remote => Err(NoRemote::NotNamed),
         }
     }
 
@@ -199,6 +208,7 @@ impl Store {
         match self {
             Self::ConfigMap(store) => Self::ConfigMap(store.with_grace(grace)),
             Self::Secret(store) => Self::Secret(store.with_grace(grace)),
+            Self::Remote(store) => Self::Remote(store),
         }
     }
 
@@ -208,6 +218,16 @@ impl Store {
         match self {
             Self::ConfigMap(_) => StoreKind::ConfigMap,
             Self::Secret(_) => StoreKind::Secret,
+            Self::Remote(_) => StoreKind::Remote,
+        }
+    }
+
+    /// Where it is, if that is not the cluster.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::ConfigMap(_) | Self::Secret(_) => None,
+            Self::Remote(store) => Some(store.url()),
         }
     }
 }
@@ -217,6 +237,7 @@ impl EventStore for Store {
         match self {
             Self::ConfigMap(store) => store.head(target).await,
             Self::Secret(store) => store.head(target).await,
+            Self::Remote(store) => store.head(target).await,
         }
     }
 
@@ -229,6 +250,7 @@ impl EventStore for Store {
         match self {
             Self::ConfigMap(store) => store.commit(target, on, snapshot).await,
             Self::Secret(store) => store.commit(target, on, snapshot).await,
+            Self::Remote(store) => store.commit(target, on, snapshot).await,
         }
     }
 
@@ -236,6 +258,7 @@ impl EventStore for Store {
         match self {
             Self::ConfigMap(store) => store.tidy(target).await,
             Self::Secret(store) => store.tidy(target).await,
+            Self::Remote(store) => store.tidy(target).await,
         }
     }
 
@@ -243,6 +266,7 @@ impl EventStore for Store {
         match self {
             Self::ConfigMap(store) => store.erase(target).await,
             Self::Secret(store) => store.erase(target).await,
+            Self::Remote(store) => store.erase(target).await,
         }
     }
 
@@ -250,6 +274,7 @@ impl EventStore for Store {
         match self {
             Self::ConfigMap(store) => store.erase_others(target).await,
             Self::Secret(store) => store.erase_others(target).await,
+            Self::Remote(store) => store.erase_others(target).await,
         }
     }
 
@@ -257,6 +282,7 @@ impl EventStore for Store {
         match self {
             Self::ConfigMap(store) => store.release(target).await,
             Self::Secret(store) => store.release(target).await,
+            Self::Remote(store) => store.release(target).await,
         }
     }
 }

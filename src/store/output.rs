@@ -20,7 +20,7 @@ use super::memory::StoreMemory;
 use super::object::{self, Object, Parts};
 use super::slices::{self, Removal, Slices};
 use super::target::{Ownership, Part};
-use super::version::{self, Version};
+use super::version::{self, ObjectVersion, Version};
 use super::{CALL_LIMIT, Committed, Damage, EventStore, GRACE, Head, StoreError, Target, tidy};
 
 /// Stores events in objects of one kind.
@@ -45,7 +45,7 @@ impl<K: Object> EventStore for ObjectStore<K> {
         if found.metadata.deletion_timestamp.is_some() {
             return Err(object::being_deleted::<K>(target.namespace(), &found.metadata));
         }
-        let mut version = Version::of(target, &found.metadata);
+        let mut version = ObjectVersion::of(target, &found.metadata);
         version.immutable = found.immutable || found.alien;
         version.events_hash = found.texts.get(content::EVENTS).map(|text| content::sha256(text));
         version.index = decode(target, &found);
@@ -70,6 +70,7 @@ impl<K: Object> EventStore for ObjectStore<K> {
         on: Option<&Version>,
         snapshot: &Snapshot,
     ) -> Result<Committed, StoreError> {
+        let on = on.and_then(Version::as_object);
         let content = Content::encode(snapshot, target)?;
         let output = content::output(&content.index, K::KIND, target.name());
         let before = on.and_then(|version| version.index.as_ref());
@@ -78,7 +79,7 @@ impl<K: Object> EventStore for ObjectStore<K> {
             && version.pending.is_empty()
             && *before == (Index { retired: before.retired.clone(), ..content.index.clone() }).sealed()
         {
-            let (tidy, version) = (tidy::due(before, self.grace), version.clone());
+            let (tidy, version) = (tidy::due(before, self.grace), version.clone().into());
             return Ok(Committed { output, changed: false, written: 0, slices: Vec::new(), version, tidy });
         }
         let changed = on.and_then(|version| version.events_hash.as_ref()) != Some(&content.index.content_hash);
@@ -102,7 +103,7 @@ impl<K: Object> EventStore for ObjectStore<K> {
         let slices = missing.iter().map(|slice| slice.text.len()).collect();
         let Content { index, body } = content;
         let (metadata, written) = self.write_index(target, announced.as_ref().or(on), &index, body).await?;
-        let mut version = Version::written(target, &metadata, &index);
+        let mut version = ObjectVersion::written(target, &metadata, &index);
         let mut tidy = tidy::due(&index, self.grace);
         if narrowed {
             let tidied = self.remove_retired(target, Duration::ZERO).await?;
@@ -112,7 +113,7 @@ impl<K: Object> EventStore for ObjectStore<K> {
             version = tidied.version.unwrap_or(version);
             tidy = tidied.next;
         }
-        Ok(Committed { output, changed, written, slices, version, tidy })
+        Ok(Committed { output, changed, written, slices, version: version.into(), tidy })
     }
 
     async fn tidy(&self, target: &Target) -> Result<Option<Timestamp>, StoreError> {
@@ -122,7 +123,8 @@ impl<K: Object> EventStore for ObjectStore<K> {
     async fn erase(&self, target: &Target) -> Result<(), StoreError> {
         let found = self.get_ours(target).await?;
         let index = found.as_ref().and_then(|found| decode(target, found));
-        let pending = found.as_ref().map(|found| Version::of(target, &found.metadata).pending).unwrap_or_default();
+        let pending =
+            found.as_ref().map(|found| ObjectVersion::of(target, &found.metadata).pending).unwrap_or_default();
         let slices = self.slices(target);
         // The slices first: without the index nobody would find those that may not be listed.
         let survey = slices.survey(Vec::new()).await?;
@@ -208,7 +210,7 @@ impl<K: Object> ObjectStore<K> {
         target: &Target,
         found: &Parts,
         index: Index,
-        mut version: Version,
+        mut version: ObjectVersion,
     ) -> Result<Head, StoreError> {
         let SlicesRead { texts, orphans_due } = self.read_slices(target, &index, &mut version).await?;
         let snapshot = texts.and_then(|texts| {
@@ -224,7 +226,7 @@ impl<K: Object> ObjectStore<K> {
         Ok(Head {
             stored: Stored::Present(Box::new(snapshot)),
             damage: None,
-            version: Some(version),
+            version: Some(version.into()),
             output: Some(content::output(&index, K::KIND, target.name())),
             tidy: tidy::due(&index, self.grace).into_iter().chain(orphans_due).min(),
         })
@@ -235,7 +237,7 @@ impl<K: Object> ObjectStore<K> {
         &self,
         target: &Target,
         index: &Index,
-        version: &mut Version,
+        version: &mut ObjectVersion,
     ) -> Result<SlicesRead, StoreError> {
         let slices = self.slices(target);
         let survey = slices.survey_if_doubted(index).await?;
@@ -256,7 +258,7 @@ struct SlicesRead {
 }
 
 /// The slices that have to be written for this content.
-fn missing<'c>(content: &'c Content, on: Option<&Version>) -> Vec<&'c Slice> {
+fn missing<'c>(content: &'c Content, on: Option<&ObjectVersion>) -> Vec<&'c Slice> {
     let Body::Slices(slices) = &content.body else { return Vec::new() };
     let intact = |slice: &&Slice| on.is_some_and(|version| version.intact.contains(&slice.entry.name));
     // Two slices are never equal, since no event stands in two.
@@ -289,6 +291,6 @@ fn decode(target: &Target, found: &Parts) -> Option<Index> {
     found.texts.get(content::INDEX).and_then(|text| Index::decode(text, target).ok())
 }
 
-fn damaged(damage: Damage, version: Version) -> Head {
-    Head { stored: Stored::Damaged, damage: Some(damage), version: Some(version), ..Head::default() }
+fn damaged(damage: Damage, version: ObjectVersion) -> Head {
+    Head { stored: Stored::Damaged, damage: Some(damage), version: Some(version.into()), ..Head::default() }
 }

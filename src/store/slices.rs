@@ -17,7 +17,7 @@ use super::index::{Index, SliceEntry};
 use super::memory::{Key, StoreMemory};
 use super::object::{self, Object, Parts};
 use super::target::{Ownership, Part};
-use super::version::{self, Version};
+use super::version::{self, ObjectVersion};
 use super::{Damage, StoreError, Target};
 
 /// Requests about slices that are under way at the same time.
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 8;
 /// How often a slice is tried anew because it has changed meanwhile.
 const MOST_TRIES: usize = 3;
 /// Where nobody tells us that a slice was touched, they are all looked at after this time.
-const UNWATCHED_CHECK: Duration = Duration::from_hours(1);
+pub(super) const UNWATCHED_CHECK: Duration = Duration::from_hours(1);
 
 /// The slices of one output.
 pub(super) struct Slices<'a, K> {
@@ -132,7 +132,7 @@ impl<K: Object> Slices<'_, K> {
         let key = self.key(name);
         for _ in 0..MOST_TRIES {
             let write = self.memory.write(key.clone(), self.owner());
-            let metadata = Version::metadata_of(None, self.target, Part::Slice, name);
+            let metadata = ObjectVersion::metadata_of(None, self.target, Part::Slice, name);
             match self.calls.create(namespace, &slice_object::<K>(metadata, text), text.len()).await {
                 Ok(written) => {
                     write.done(written.resource_version.as_ref());
@@ -169,8 +169,8 @@ impl<K: Object> Slices<'_, K> {
     /// Puts labels and owner references of a slice right. Not if it has changed meanwhile.
     async fn mark(&self, found: &ObjectMeta, text: &str) -> Result<bool, StoreError> {
         let name = found.name.as_deref().unwrap_or_default();
-        let version = Version::of(self.target, found);
-        let metadata = Version::metadata_of(Some(&version), self.target, Part::Slice, name);
+        let version = ObjectVersion::of(self.target, found);
+        let metadata = ObjectVersion::metadata_of(Some(&version), self.target, Part::Slice, name);
         let key = self.key(name);
         let write = self.memory.write(key.clone(), self.owner());
         match self.calls.update(self.target.namespace(), &slice_object::<K>(metadata, text), text.len()).await {

@@ -15,7 +15,7 @@ use super::index::{Index, Retired};
 use super::object::{self, Object};
 use super::output::{self, ObjectStore};
 use super::slices::{Removal, Survey};
-use super::version::Version;
+use super::version::ObjectVersion;
 use super::{StoreError, Target};
 
 /// How long a slice stays that is no part of the calendar any more: a reader that has just read the index must find what it
@@ -27,7 +27,7 @@ const MOST_RETIRED: usize = 2_000;
 const HELD_CHECK: Duration = Duration::from_mins(5);
 
 /// What is retired by an index that takes the place of what `on` knew.
-pub(super) fn retired(on: Option<&Version>, next: &Index, now: Timestamp) -> Vec<Retired> {
+pub(super) fn retired(on: Option<&ObjectVersion>, next: &Index, now: Timestamp) -> Vec<Retired> {
     let Some(on) = on else { return Vec::new() };
     let since = whole_seconds(now);
     let known = on.index.iter().flat_map(|index| &index.slices).map(|slice| &slice.name).chain(&on.pending);
@@ -73,7 +73,7 @@ pub(super) struct Tidied {
     /// When the next slice is due.
     pub next: Option<Timestamp>,
     /// The index as it is now, if it was written.
-    pub version: Option<Version>,
+    pub version: Option<ObjectVersion>,
     /// A slice that is being deleted, but that somebody's finalizer holds.
     pub held: Option<StoreError>,
 }
@@ -99,16 +99,16 @@ impl<K: Object> ObjectStore<K> {
         let outcome = |wanted| removed.iter().filter(move |(_, is)| *is == wanted).map(|(name, _)| *name);
 
         let gone: HashSet<&str> = outcome(Removal::Gone).collect();
-        let version = Version::of(target, &found.metadata);
+        let version = ObjectVersion::of(target, &found.metadata);
         let next = Index { retired: retired_still(&index, &version.pending, &gone, now), ..index.clone() }.sealed();
         if next != index {
             let text = next.encode()?;
             let bytes = text.len();
             let mut texts = found.texts;
             texts.insert(content::INDEX.to_owned(), text);
-            let replacement = K::assemble(Version::next_metadata(Some(&version), target), Some(texts), false);
+            let replacement = K::assemble(ObjectVersion::next_metadata(Some(&version), target), Some(texts), false);
             let written = self.update(target, &replacement, bytes).await?;
-            tidied.version = Some(Version::written(target, &written, &next));
+            tidied.version = Some(ObjectVersion::written(target, &written, &next));
         }
         if let Some(name) = outcome(Removal::Held).next() {
             let metadata = self.calls().metadata(target.namespace(), name).await?;

@@ -1,4 +1,4 @@
-//! The version of an object in Kubernetes, with all that the next write must not lose or write twice.
+//! What a commit is conditional on. Of an object in Kubernetes it has all that the next write must not lose or write twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,6 +8,7 @@ use kube::api::{ObjectMeta, Preconditions};
 
 use super::Target;
 use super::index::Index;
+use super::remote_lines::RemoteVersion;
 use super::target::Part;
 
 /// Where `kubectl apply` notes what it applied: a copy of the content that would outlive the content.
@@ -19,7 +20,17 @@ pub(super) const PENDING: &str = "cronofy-operator.dev/pending-slices";
 
 /// What a commit is conditional on. Comes from a head or a commit and is of use only for the same output.
 #[derive(Clone, PartialEq)]
-pub struct Version {
+pub struct Version(Kind);
+
+#[derive(Clone, PartialEq)]
+enum Kind {
+    Object(Box<ObjectVersion>),
+    Remote(RemoteVersion),
+}
+
+/// The version of an index in Kubernetes.
+#[derive(Clone, PartialEq)]
+pub(super) struct ObjectVersion {
     uid: Option<String>,
     revision: Option<String>,
     /// What stands there cannot be updated, only deleted and made anew.
@@ -47,7 +58,57 @@ struct Theirs {
     owner_references: Vec<OwnerReference>,
 }
 
+impl Version {
+    /// The resource version of the object, for those who watch outputs and want to tell their own writes. A calendar store has
+    /// none.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.as_object()?.revision.as_deref()
+    }
+
+    pub(super) fn as_object(&self) -> Option<&ObjectVersion> {
+        match &self.0 {
+            Kind::Object(version) => Some(version),
+            Kind::Remote(_) => None,
+        }
+    }
+
+    /// Whether both are the same commit in a calendar store, wherever that is.
+    #[must_use]
+    pub fn is_same_remote(&self, other: &Self) -> bool {
+        self.as_remote().zip(other.as_remote()).is_some_and(|(one, other)| one.head == other.head)
+    }
+
+    pub(super) fn as_remote(&self) -> Option<&RemoteVersion> {
+        match &self.0 {
+            Kind::Object(_) => None,
+            Kind::Remote(version) => Some(version),
+        }
+    }
+}
+
+impl From<ObjectVersion> for Version {
+    fn from(version: ObjectVersion) -> Self {
+        Self(Kind::Object(Box::new(version)))
+    }
+}
+
+impl From<RemoteVersion> for Version {
+    fn from(version: RemoteVersion) -> Self {
+        Self(Kind::Remote(version))
+    }
+}
+
 impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Object(version) => version.fmt(f),
+            Kind::Remote(version) => version.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for ObjectVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Version")
             .field("uid", &self.uid)
@@ -58,13 +119,7 @@ impl fmt::Debug for Version {
     }
 }
 
-impl Version {
-    /// The resource version of the object, for those who watch outputs and want to tell their own writes.
-    #[must_use]
-    pub fn revision(&self) -> Option<&str> {
-        self.revision.as_deref()
-    }
-
+impl ObjectVersion {
     /// The version of an object that stands there for `target`.
     pub(super) fn of(target: &Target, metadata: &ObjectMeta) -> Self {
         let ours = target.labels(Part::Slice); // those of an index, and one more

@@ -69,11 +69,54 @@ pub fn cases() -> Vec<Case> {
 
     t.optional("spec.visibility").choice("spec.visibility", &["Busy", "Titles", "Full"]);
     t.optional("spec.store").typed("spec.store", "object").unknown_field("spec.store").good("spec.store", &[json!({})]);
-    t.optional("spec.store.type").choice("spec.store.type", &["ConfigMap", "Secret", "Remote"]);
+    t.optional("spec.store.type").choice("spec.store.type", &["ConfigMap", "Secret"]);
     t.optional("spec.store.name").object_name("spec.store.name");
+    calendar_store(t);
     t.optional("spec.deletionPolicy").choice("spec.deletionPolicy", &["Delete", "Retain"]);
     t.boolean("spec.suspend");
     table.cases
+}
+
+fn calendar_store(t: &mut Table) {
+    let remote = |url: &str| json!({ "type": "Remote", "remote": { "url": url } });
+    let good = [
+        "https://calendar-store.calendars.svc",
+        "https://store:8443/a/b/",
+        "https://192.0.2.7",
+        "https://[2001:db8::7]:8443",
+        "http://localhost:8081",
+        "http://127.0.0.1:8081",
+        "http://[::1]:8081",
+    ];
+    t.good("spec.store", &[json!({ "type": "Remote" }), json!({ "type": "Remote", "remote": {} })]);
+    t.good("spec.store", &good.map(remote));
+    t.good("spec.store", &[remote(&format!("https://a.b/{}", "c".repeat(500)))]);
+    for url in [
+        "",
+        "store",
+        "ftp://store",
+        "http://store.calendars.svc",
+        "http://localhost.example.org",
+        "http://127.0.0.1@example.org",
+        "https://user@store",
+        "https://user:password@store",
+        "https://store?token=1",
+        "https://store#a",
+        "https://store:65536",
+        "https://st ore",
+        "https://",
+    ] {
+        t.refused_at(
+            "spec.store.remote.url",
+            "spec.store",
+            Some(remote(url)),
+            "must be an https URL without user info",
+        );
+    }
+    let with_other = |kind: Value| json!({ "type": kind, "remote": {} });
+    for store in [json!({ "remote": {} }), with_other(json!("ConfigMap")), with_other(json!("Secret"))] {
+        t.refused_at("spec.store", "spec.store", Some(store), "must have remote only with type: Remote");
+    }
 }
 
 fn application_ref(t: &mut Table) {

@@ -85,9 +85,10 @@ fn every_link_to_a_file_leads_to_one() {
 
 #[test]
 fn every_flag_exists() {
-    let command = Cli::command();
-    let own: BTreeSet<String> = std::iter::once(&command)
-        .chain(command.get_subcommands())
+    let commands = [Cli::command(), calendar_store::cli::Cli::command()];
+    let own: BTreeSet<String> = commands
+        .iter()
+        .flat_map(|command| std::iter::once(command).chain(command.get_subcommands()))
         .flat_map(clap::Command::get_arguments)
         .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
         .chain(["--help".to_owned(), "--version".to_owned()])

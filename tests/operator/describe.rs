@@ -247,10 +247,11 @@ async fn stored(world: &World) {
 }
 
 #[tokio::test]
-async fn a_subscription_that_asks_for_what_is_not_built_yet() {
+async fn a_subscription_that_asks_for_a_calendar_store_where_there_is_none() {
     for (spec, text) in [(
         json!({ "store": { "type": "Remote" } }),
-        "spec.store.type Remote is not acted on by this version of the operator: use ConfigMap or Secret",
+        "spec.store.type is Remote, but no calendar store is named: the operator runs without --store-url; set it, or \
+         spec.store.remote.url to one that --allow-remote-store names, or use ConfigMap or Secret",
     )] {
         let world = World::start("notyet").await;
         let _operator = world.operator().await;

@@ -22,9 +22,12 @@ mod owners;
 mod pages;
 mod privacy;
 mod recipes;
+mod remote_store;
 mod replicas;
 mod rights;
 mod secret_store;
+#[path = "../served/mod.rs"]
+mod served;
 mod signatures;
 mod startup;
 mod store;

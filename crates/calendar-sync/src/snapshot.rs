@@ -77,4 +77,6 @@ pub struct Output {
     pub bytes: usize,
     /// SHA-256 of the events as stored, in hexadecimal.
     pub content_hash: String,
+    /// The store that it is in, if that is not the cluster itself.
+    pub url: Option<String>,
 }

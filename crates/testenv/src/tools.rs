@@ -170,6 +170,21 @@ impl Tools {
     }
 }
 
+/// The folder with programs of Debian's packages, fetched if they are missing. Blocks.
+pub(crate) fn packages(set: &str) -> Result<PathBuf, Error> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/tools/packages.sh");
+    let output = Command::new(&script)
+        .arg(set)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(Error::io(format!("run {}", script.display())))?;
+    if !output.status.success() {
+        return Err(Error::Script { script, status: output.status });
+    }
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
+}
+
 fn given_dir() -> Option<PathBuf> {
     std::env::var_os("KUBEBUILDER_ASSETS").filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }

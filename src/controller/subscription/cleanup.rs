@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::execute::Driver;
-use super::{Error, asked, dereference, outputs, rest, status, validate};
+use super::{Error, asked, dereference, not_removed, outputs, rest, status, validate};
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::events::Note;
@@ -52,18 +52,22 @@ pub async fn delete(
     let asked = asked(&object, found.as_ref().map(|found| found.application.as_ref()));
     if let Some(found) = found.filter(|_| reachable) {
         let desired = validate::farewell(&object, context.options.callback_base.as_deref(), deletion);
-        if let Ok(driver) = Driver::new(context, api, &found, &desired, object.clone()) {
-            let (step, observed) = Box::pin(driver.run(&context.remembered(&uid), &asked)).await?;
-            context.remember(&uid, |remembered| remembered.asked = Some(asked));
-            if step != Step::Finish {
-                return Ok(rest(context, &uid, &step, observed.memory));
+        match Driver::new(context, api, &found, &desired, object.clone()) {
+            Ok(driver) => {
+                let (step, observed) = Box::pin(driver.run(&context.remembered(&uid), &asked)).await?;
+                context.remember(&uid, |remembered| remembered.asked = Some(asked));
+                if step != Step::Finish {
+                    return Ok(rest(context, &uid, &step, observed.memory));
+                }
+                leaked |= had_channel && observed.leaked;
+                removed = !retain;
             }
-            leaked |= had_channel && observed.leaked;
-            removed = !retain;
+            // A calendar store that may not be called any more: outputs in it keep the subscription, a channel does not.
+            Err(_) => leaked |= had_channel,
         }
     }
-    if !removed {
-        outputs::end(context, &object, retain).await.map_err(Error::Store)?;
+    if !removed && let Err(error) = outputs::end(context, &object, retain).await {
+        return Err(not_removed(api, object, error).await);
     }
     if leaked {
         let text = "the channel could not be closed and is left behind: Cronofy closes it once its deliveries have failed for a day";

@@ -14,7 +14,7 @@ use kube::Api;
 use tracing::Instrument as _;
 
 use super::dereference::Dereferenced;
-use super::outputs::{NoPlace, Place};
+use super::outputs::{self, NoPlace, Place};
 use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
 use super::{Error, narrow, status, transitions, translate};
@@ -83,7 +83,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Self, Refusal> {
         let refusal = |reason, message| Refusal { reason, message, about: About::Spec, stalled: true };
         let place = Place::wanted(context, &object).map_err(|error| match error {
-            NoPlace::Unsupported(unsupported) => refusal("NotSupported", unsupported.to_string()),
+            NoPlace::Remote(none) => refusal("NotSupported", none.to_string()),
             NoPlace::Name(invalid) => refusal("InvalidSpec", invalid.to_string()),
         })?;
         let cronofy = context.cronofy(&found.api).map_err(|error| Refusal {
@@ -185,11 +185,11 @@ impl<'a> Driver<'a> {
             Step::Load => {
                 let loaded = self.load(pass).await;
                 let present = pass.head.as_ref().is_some_and(|head| head.output.is_some());
-                match Place::written(self.context, &self.object).filter(|former| !self.place.is(former)) {
-                    _ if pass.unsettled && present => self.without_others(&pass.observed, loaded).await,
+                match (pass.unsettled, present) {
+                    (false, _) => loaded,
+                    (true, true) => self.without_others(&pass.observed, loaded).await,
                     // Where there is none yet, a former one stays until the first commit, with what is still allowed of it.
-                    Some(former) if pass.unsettled => self.narrowed(&former, loaded).await,
-                    Some(_) | None => loaded,
+                    (true, false) => self.narrowed(loaded).await,
                 }
             }
             Step::Commit(snapshot) => self.commit(pass, snapshot).await,
@@ -344,12 +344,14 @@ impl<'a> Driver<'a> {
     /// and what the owner had erased must be nowhere. Secrets are never listed: of those only the last one is known.
     async fn without_others(&self, observed: &Observed, outcome: Outcome) -> Outcome {
         let former = observed.record.output.as_ref().filter(|output| !self.place.is_of(output));
-        let former = former.and_then(|output| Place::earlier(self.context, &self.object, &output.kind, &output.name));
+        let former = former.map(|output| Place::earlier(self.context, &self.object, output));
         let removed = async {
-            if let Some(Place { store, target }) = former {
-                store.erase(&target).await?;
+            if let Some(former) = former.transpose()?.flatten()
+                && !outputs::are_one(&former, &self.place).await?
+            {
+                former.store.erase(&former.target).await?;
             }
-            self.place.store.erase_others(&self.place.target).await
+            outputs::erase_others(self.context, &self.place).await
         };
         match removed.await {
             Ok(()) => outcome,
@@ -357,10 +359,18 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// What came of a step, once an output has no more in it than it may have.
-    async fn narrowed(&self, place: &Place, outcome: Outcome) -> Outcome {
-        match narrow::one(place, self.desired.visibility).await {
-            Ok(()) => outcome,
+    /// What came of a step, once a former output has no more in it than it may have.
+    async fn narrowed(&self, outcome: Outcome) -> Outcome {
+        let narrowed = async {
+            match Place::written(self.context, &self.object)?.filter(|former| !self.place.is(former)) {
+                Some(former) => narrow::one(&former, self.desired.visibility).await,
+                None => Ok(()),
+            }
+        };
+        match narrowed.await {
+            // A calendar store that is out of reach does not keep the events from being copied elsewhere: what stands there is
+            // removed after that, or the condition says why not.
+            Ok(()) | Err(StoreError::Remote { .. } | StoreError::RemoteNotAllowed { .. }) => outcome,
             Err(StoreError::HeadMoved) => Outcome::HeadMoved,
             Err(error) => Outcome::Failed(error.failure()),
         }

@@ -218,7 +218,12 @@ async fn refuse(
     let before = object.status.clone().unwrap_or_default();
     if before.observed_generation != generation {
         // What is not allowed any more goes, whatever else is wrong.
-        narrow::outputs(context, &object).await.map_err(Error::Store)?;
+        if let Err(error) = Box::pin(narrow::outputs(context, &object)).await {
+            let message =
+                format!("{}; what spec.visibility no longer allows could not be removed: {error}", refusal.message);
+            let refusal = Refusal { message, ..refusal.clone() };
+            return Err(Box::pin(unsettled(api, object, &refusal, error)).await);
+        }
     }
     let written =
         status::write(api, object, None, |before| status::compose(before, generation, &Verdict::Refused(refusal)));
@@ -228,6 +233,26 @@ async fn refuse(
         context.events.publish(&object, transitions::between(&before, &after)).await;
     }
     Ok(Action::requeue(context.next_look(&uid)))
+}
+
+/// Says that an output stays which is to go, and what helps.
+async fn not_removed(api: &Api<CalendarSubscription>, object: CalendarSubscription, error: StoreError) -> Error {
+    let message = format!("the output could not be removed: {error}");
+    let refusal = Refusal { reason: "OutputNotRemoved", message, about: About::Spec, stalled: false };
+    Box::pin(unsettled(api, object, &refusal, error)).await
+}
+
+/// Says why an output is not as it is to be. The spec does not count as observed, so that it is tried again.
+async fn unsettled(
+    api: &Api<CalendarSubscription>,
+    object: CalendarSubscription,
+    refusal: &Refusal,
+    error: StoreError,
+) -> Error {
+    let observed = object.status.as_ref().and_then(|status| status.observed_generation);
+    let written =
+        status::write(api, object, None, |before| status::compose(before, observed, &Verdict::Refused(refusal)));
+    written.await.map_or_else(Error::from, |_| Error::Store(error))
 }
 
 fn unreadable(error: &secrets::Error) -> Refusal {

@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::dereference::Dereferenced;
 use super::execute::Driver;
-use super::{Error, outputs, rest, status, validate};
+use super::{Error, not_removed, outputs, rest, status, validate};
 use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus};
 use crate::controller::context::{Context, Remembered};
 use crate::controller::events::Note;
@@ -36,7 +36,9 @@ pub async fn move_out(
     let Some(former) = before.account_source.as_ref().filter(|former| **former != source) else {
         return Ok(Moved::Out(Box::new(object)));
     };
-    outputs::end(context, &object, false).await.map_err(Error::Store)?;
+    if let Err(error) = outputs::end(context, &object, false).await {
+        return Err(not_removed(api, object, error).await);
+    }
 
     let uid = object.uid().unwrap_or_default();
     let remembered = context.remembered(&uid);

@@ -15,10 +15,16 @@ use crate::store::{EventStore as _, StoreError};
 /// If that is to be tried again. An output that is somebody else's, or cannot be read, is left alone.
 pub async fn outputs(context: &Context, object: &CalendarSubscription) -> Result<(), StoreError> {
     let visibility = validate::visibility(&object.spec);
+    // One that is out of reach does not keep the others as they are.
+    let mut outcome = Ok(());
     for place in Place::all(context, object) {
-        one(&place, visibility).await?;
+        let narrowed = match place {
+            Ok(place) => one(&place, visibility).await,
+            Err(error) => Err(error),
+        };
+        outcome = outcome.and(narrowed);
     }
-    Ok(())
+    outcome
 }
 
 /// Narrows one output.

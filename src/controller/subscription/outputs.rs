@@ -3,9 +3,10 @@
 use calendar_sync::Output;
 use kube::ResourceExt as _;
 
+use super::status;
 use crate::api::{CalendarSubscription, DeletionPolicy, StoreKind};
 use crate::controller::context::Context;
-use crate::store::{EventStore as _, InvalidName, Owner, Store, StoreError, Target, Unsupported};
+use crate::store::{EventStore as _, InvalidName, NoRemote, Owner, Store, StoreError, Target};
 
 /// An output: the store and the name in it.
 #[derive(Clone)]
@@ -19,9 +20,9 @@ pub struct Place {
 /// Why there is no such place.
 #[derive(Debug, thiserror::Error)]
 pub enum NoPlace {
-    /// The kind is none that is written.
+    /// There is no calendar store that may be called.
     #[error(transparent)]
-    Unsupported(#[from] Unsupported),
+    Remote(#[from] NoRemote),
     /// The name is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -30,17 +31,40 @@ pub enum NoPlace {
 impl Place {
     /// Where the spec wants the events.
     pub fn wanted(context: &Context, object: &CalendarSubscription) -> Result<Self, NoPlace> {
-        Self::of(context, object, object.spec.store_kind(), object.store_name())
+        let (kind, memory) = (object.spec.store_kind(), context.outputs.clone());
+        let store = match kind {
+            StoreKind::ConfigMap | StoreKind::Secret => Store::open(kind, context.client.clone(), memory)?,
+            StoreKind::Remote => Store::Remote(context.remotes.open(object.spec.store_url(), memory)?),
+        };
+        Ok(Self::of(object, store, object.store_name())?)
     }
 
     /// Where an output is that was written earlier. `None` if no release writes there.
-    pub fn earlier(context: &Context, object: &CalendarSubscription, kind: &str, name: &str) -> Option<Self> {
-        let kind = [StoreKind::ConfigMap, StoreKind::Secret].into_iter().find(|known| known.as_str() == kind)?;
-        Self::of(context, object, kind, name.to_owned()).ok()
+    ///
+    /// # Errors
+    /// If it is in a calendar store that may not be called any more.
+    pub fn earlier(
+        context: &Context,
+        object: &CalendarSubscription,
+        output: &Output,
+    ) -> Result<Option<Self>, StoreError> {
+        let kinds = [StoreKind::ConfigMap, StoreKind::Secret, StoreKind::Remote];
+        let kind = kinds.into_iter().find(|known| known.as_str() == output.kind);
+        let memory = context.outputs.clone();
+        let store = match (kind, &output.url) {
+            (Some(StoreKind::Remote), Some(url)) => Store::Remote(context.remotes.reopen(url, memory)?),
+            (Some(kind @ (StoreKind::ConfigMap | StoreKind::Secret)), _) => {
+                match Store::open(kind, context.client.clone(), memory) {
+                    Ok(store) => store,
+                    Err(_) => return Ok(None),
+                }
+            }
+            (Some(StoreKind::Remote), None) | (None, _) => return Ok(None),
+        };
+        Ok(Self::of(object, store, output.name.clone()).ok())
     }
 
-    fn of(context: &Context, object: &CalendarSubscription, kind: StoreKind, name: String) -> Result<Self, NoPlace> {
-        let store = Store::open(kind, context.client.clone(), context.outputs.clone())?;
+    fn of(object: &CalendarSubscription, store: Store, name: String) -> Result<Self, InvalidName> {
         let owner = Owner { name: object.name_any(), uid: object.uid().unwrap_or_default() };
         let target = Target::new(object.namespace().unwrap_or_default(), name, owner)?;
         let retained = object.spec.deletion_policy() == DeletionPolicy::Retain;
@@ -48,39 +72,74 @@ impl Place {
     }
 
     /// Where the events stand, as the status tells.
-    pub fn written(context: &Context, object: &CalendarSubscription) -> Option<Self> {
-        let output = object.status.as_ref()?.output.as_ref()?;
-        Self::earlier(context, object, &output.kind, &output.name)
+    ///
+    /// # Errors
+    /// As [`earlier`](Self::earlier).
+    pub fn written(context: &Context, object: &CalendarSubscription) -> Result<Option<Self>, StoreError> {
+        let output = object.status.as_ref().and_then(|status| status.output.as_ref()).map(status::output);
+        output.map_or(Ok(None), |output| Self::earlier(context, object, &output))
     }
 
-    /// Where the spec wants the events, and where they stand if that is elsewhere. Nothing was ever written where there is no
-    /// such place.
-    pub fn all(context: &Context, object: &CalendarSubscription) -> Vec<Self> {
+    /// Where the spec wants the events, and then where they stand if that is elsewhere.
+    pub fn all(context: &Context, object: &CalendarSubscription) -> Vec<Result<Self, StoreError>> {
         let wanted = Self::wanted(context, object).ok();
-        let written = Self::written(context, object);
-        let former = written.filter(|written| wanted.as_ref().is_none_or(|wanted| !wanted.is(written)));
-        wanted.into_iter().chain(former).collect()
+        let is_wanted = |written: &Self| wanted.as_ref().is_some_and(|wanted| wanted.is(written));
+        let former = Self::written(context, object).transpose();
+        let former = former.filter(|former| !former.as_ref().is_ok_and(is_wanted));
+        wanted.clone().map(Ok).into_iter().chain(former).collect()
     }
 
     /// Whether it is the same place.
     pub fn is(&self, other: &Self) -> bool {
-        self.store.kind() == other.store.kind() && self.target == other.target
+        let same_store = self.store.kind() == other.store.kind() && self.store.url() == other.store.url();
+        same_store && self.target == other.target
     }
 
     /// Whether it is the place of this output.
     pub fn is_of(&self, output: &Output) -> bool {
-        self.store.kind().as_str() == output.kind && self.target.name() == output.name
+        let same_store = self.store.kind().as_str() == output.kind && self.store.url() == output.url.as_deref();
+        same_store && self.target.name() == output.name
     }
 }
 
 /// Ends all outputs of a subscription that is being deleted: where its spec wants them, and where they stood if it was changed
 /// and they were not moved yet.
 pub async fn end(context: &Context, object: &CalendarSubscription, retain: bool) -> Result<(), StoreError> {
-    for Place { store, target } in Place::all(context, object) {
-        if retain { store.release(&target).await? } else { store.erase(&target).await? }
+    // One that is out of reach does not keep the others where they are.
+    let mut outcome = Ok(());
+    for place in Place::all(context, object) {
+        let ended = match place {
+            Ok(Place { store, target }) if retain => store.release(&target).await,
+            Ok(Place { store, target }) => store.erase(&target).await,
+            Err(error) => Err(error),
+        };
+        outcome = outcome.and(ended);
     }
-    if let Some(Place { store, target }) = Place::wanted(context, object).ok().filter(|_| !retain) {
-        store.erase_others(&target).await?;
+    outcome?;
+    match Place::wanted(context, object).ok().filter(|_| !retain) {
+        Some(place) => erase_others(context, &place).await,
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Removes what is labelled as the subscription's and stands under any other name. A calendar store has none; what is in the
+/// cluster is looked for there, whatever is wanted.
+pub async fn erase_others(context: &Context, Place { store, target }: &Place) -> Result<(), StoreError> {
+    store.erase_others(target).await?;
+    if store.kind() != StoreKind::Remote {
+        return Ok(());
+    }
+    match Store::open(StoreKind::ConfigMap, context.client.clone(), context.outputs.clone()) {
+        Ok(objects) => objects.erase_others(target).await,
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether two places are one calendar store that is reached in two ways: then what stands there is the output, not a former one.
+pub async fn are_one(former: &Place, present: &Place) -> Result<bool, StoreError> {
+    if former.store.kind() != StoreKind::Remote || present.store.kind() != StoreKind::Remote {
+        return Ok(false);
+    }
+    let (former, present) = (former.store.head(&former.target).await?, present.store.head(&present.target).await?);
+    Ok(former.version.as_ref().zip(present.version.as_ref()).is_some_and(|(one, other)| one.is_same_remote(other)))
 }

@@ -79,10 +79,11 @@ fn account(status: &AccountStatus) -> Account {
     Account { id: status.id.clone(), profiles: status.profiles.iter().cloned().map(profile).collect() }
 }
 
-fn output(status: &OutputStatus) -> Output {
-    let OutputStatus { kind, name, events, slices, bytes, content_hash } = status.clone();
+/// The output that the status tells of.
+pub fn output(status: &OutputStatus) -> Output {
+    let OutputStatus { kind, name, events, slices, bytes, content_hash, url } = status.clone();
     let count = |number: i64| usize::try_from(number).unwrap_or_default();
-    Output { kind, name, events: count(events), slices: count(slices), bytes: count(bytes), content_hash }
+    Output { kind, name, events: count(events), slices: count(slices), bytes: count(bytes), content_hash, url }
 }
 
 /// A failure of the engine; one of another step is judged anew by that step in each pass.
@@ -186,14 +187,16 @@ fn write_record(
     };
     status.sync = (sync != SyncStatus::default()).then_some(sync);
     status.last_handled_request.clone_from(handled_request);
-    status.output = output.as_ref().map(|Output { kind, name, events, slices, bytes, content_hash }| OutputStatus {
-        kind: kind.clone(),
-        name: name.clone(),
-        events: number(*events),
-        slices: number(*slices),
-        bytes: number(*bytes),
-        content_hash: content_hash.clone(),
-    });
+    status.output =
+        output.as_ref().map(|Output { kind, name, events, slices, bytes, content_hash, url }| OutputStatus {
+            kind: kind.clone(),
+            name: name.clone(),
+            events: number(*events),
+            slices: number(*slices),
+            bytes: number(*bytes),
+            content_hash: content_hash.clone(),
+            url: url.clone(),
+        });
     status.failure = failures.as_ref().map(|Failures { count, last, time, next_retry, about_channel }| FailureStatus {
         count: i32::try_from(*count).unwrap_or(i32::MAX),
         last_time: whole_seconds(*time),

@@ -4,7 +4,7 @@ use calendar_sync::{Deletion, Desired, Filter, Intervals, Mode, TimeZone, Unknow
 use kube::ResourceExt as _;
 
 use super::verdict::{About, Refusal};
-use crate::api::{self, CalendarSubscription, REQUESTED_AT, StoreKind};
+use crate::api::{self, CalendarSubscription, REQUESTED_AT};
 
 /// A spec that cannot be acted on although the schema accepts it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,9 +12,6 @@ pub enum Invalid {
     /// The time zone does not exist.
     #[error("spec.timeZone: {0}")]
     TimeZone(#[from] UnknownTimeZone),
-    /// A store that this version does not have.
-    #[error("spec.store.type {0} is not acted on by this version of the operator: use ConfigMap or Secret")]
-    Store(&'static str),
     /// The object has no uid: it does not come from an API server.
     #[error("the subscription has no uid")]
     NoUid,
@@ -25,7 +22,6 @@ impl Invalid {
     pub fn reason(&self) -> &'static str {
         match self {
             Invalid::TimeZone(_) => "UnknownTimeZone",
-            Invalid::Store(_) => "NotSupported",
             Invalid::NoUid => "Invalid",
         }
     }
@@ -62,10 +58,6 @@ pub fn validate(
     inputs: String,
 ) -> Result<Desired, Invalid> {
     let spec = &subscription.spec;
-    match spec.store_kind() {
-        StoreKind::ConfigMap | StoreKind::Secret => {}
-        StoreKind::Remote => return Err(Invalid::Store("Remote")),
-    }
     let (past_days, future_days) = spec.window_days();
     Ok(Desired {
         uid: subscription.uid().ok_or(Invalid::NoUid)?,

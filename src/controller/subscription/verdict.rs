@@ -255,10 +255,11 @@ fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
         return no("DeletionsHeld", held(*missing, *of, *time));
     }
     let range = record.swept_through.map_or_else(String::new, |to| format!(", read up to {to}"));
-    yes(
-        "Synced",
-        format!("{} in {} {}{range} ({})", events(output.events), output.kind, output.name, desired.time_zone.name()),
-    )
+    let place = match &output.url {
+        Some(url) => format!("the calendar store at {url}"),
+        None => format!("{} {}", output.kind, output.name),
+    };
+    yes("Synced", format!("{} in {place}{range} ({})", events(output.events), desired.time_zone.name()))
 }
 
 fn ready(desired: &Desired, observed: &Observed, causes: [&Says; 3]) -> Says {

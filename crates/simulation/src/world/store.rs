@@ -96,6 +96,7 @@ fn output(snapshot: &Snapshot) -> Output {
         slices: 1,
         bytes: 0,
         content_hash: content_hash(&snapshot.events),
+        url: None,
     }
 }
 

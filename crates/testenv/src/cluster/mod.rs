@@ -38,6 +38,7 @@ use crate::{
     control_plane::{is_ready, random_token},
     install_tls_provider, kubectl,
     state_dir::StateDir,
+    tools::packages,
 };
 
 /// The number of the control plane's machine.
@@ -319,14 +320,5 @@ fn programs() -> Result<(Tools, PathBuf), Error> {
     let control = [Tool::Etcd, Tool::KubeApiserver, Tool::KubeControllerManager, Tool::Kubectl];
     let needed: Vec<_> = control.into_iter().chain(NodeTool::ALL.map(Tool::Node)).collect();
     let tools = Tools::find(&needed)?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/tools/packages.sh");
-    let output = std::process::Command::new(&script)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(Error::io(format!("run {}", script.display())))?;
-    if !output.status.success() {
-        return Err(Error::Script { script, status: output.status });
-    }
-    Ok((tools, PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end())))
+    Ok((tools, packages("node")?))
 }

@@ -1,0 +1,448 @@
+//! The steps that change what is kept.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use calendar_store_client::{CommitHeader, Head, Line, Scope, State};
+use calendar_sync::{Event, EventTime, TimeZone, hex};
+use futures::TryStreamExt as _;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+
+use super::{Database, Error, Kind};
+use crate::Spooled;
+
+/// Rows of one statement. Each number has a statement of its own, so there are few.
+const ROWS: [usize; 3] = [64, 8, 1];
+/// The longest id that is its own key.
+const LONGEST_KEY: usize = 512;
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many events it changed.
+    pub changes: u64,
+    /// Whether it had been done before.
+    pub repeated: bool,
+}
+
+/// What an event is found by: its id, in a form that every database takes.
+#[must_use]
+pub fn key(id: &str) -> String {
+    if id.len() > LONGEST_KEY || id.contains('\0') || id.starts_with("sha256:") {
+        format!("sha256:{}", hex(&Sha256::digest(id)))
+    } else {
+        id.to_owned()
+    }
+}
+
+impl Database {
+    /// Commits these lines for the subscription `uid`, on condition that what is stored is what they were computed from. A
+    /// commit that has been done before is not done again.
+    ///
+    /// # Errors
+    /// [`Error::HeadMoved`], [`Error::Conflict`], [`Error::Inconsistent`] and [`Error::Line`] leave all as it was; after others it
+    /// is open whether it was done.
+    pub async fn commit(&self, uid: &str, header: &CommitHeader, lines: &mut Spooled) -> Result<Outcome, Error> {
+        let mut commit = Commit {
+            database: self,
+            uid,
+            transaction: self.writes.begin().await?,
+            sequence: 0,
+            events: 0,
+            changes: 0,
+            narrows: false,
+            fresh: false,
+        };
+        if !commit.begin(header).await? {
+            return Ok(Outcome { changes: 0, repeated: true });
+        }
+        commit.apply(header.scope, lines).await?;
+        if commit.events != header.state.events {
+            return Err(Error::Inconsistent { said: header.state.events, found: commit.events });
+        }
+        let Commit { changes, narrows, .. } = commit;
+        commit.end().await?;
+        if narrows {
+            self.empty_log().await?;
+        }
+        Ok(Outcome { changes, repeated: false })
+    }
+
+    /// Removes all that is stored of a subscription. What is absent counts as removed.
+    ///
+    /// SQLite overwrites it in its file, and this empties the log beside it, too, unless a reader is still at it: then the next
+    /// erasure does. PostgreSQL keeps it in its files until they are vacuumed, and in its log and backups as long as those are.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn erase(&self, uid: &str) -> Result<(), Error> {
+        let mut transaction = self.writes.begin().await?;
+        self.alone(uid, &mut transaction).await?;
+        self.steps.next("erase");
+        sqlx::query("DELETE FROM subscriptions WHERE uid = $1").bind(uid).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        self.empty_log().await
+    }
+
+    /// Waits for a first commit or an erasure of the same subscription: there may be no row yet that one of them could wait for.
+    /// SQLite has one writer anyway.
+    async fn alone(&self, uid: &str, transaction: &mut Transaction<'static, Any>) -> Result<(), Error> {
+        if self.kind == Kind::Postgres {
+            self.steps.next("be alone");
+            sqlx::query("SELECT 1 FROM pg_advisory_xact_lock(hashtext($1))")
+                .bind(uid)
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Removes from SQLite's log what is no longer in its tables.
+    async fn empty_log(&self) -> Result<(), Error> {
+        if self.kind == Kind::Sqlite {
+            self.steps.next("empty the log");
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writes).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a subscription's events outlive it: another one of its name takes their place. What is absent needs nothing.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn release(&self, uid: &str) -> Result<(), Error> {
+        self.steps.next("release");
+        sqlx::query("UPDATE subscriptions SET released = 1 WHERE uid = $1").bind(uid).execute(&self.writes).await?;
+        Ok(())
+    }
+
+    /// Forgets the deletions from before `time`. Whoever has not read up to them is told to read anew.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn forget_deletions(&self, time: Timestamp) -> Result<u64, Error> {
+        let mut transaction = self.writes.begin().await?;
+        self.steps.next("raise the mark");
+        sqlx::query(
+            // Clocks may have jumped: of two deletions the later one may look older.
+            "UPDATE subscriptions SET pruned = (SELECT MAX(sequence) FROM tombstones \
+             WHERE subscription = subscriptions.uid AND deleted < $1) \
+             WHERE EXISTS (SELECT 1 FROM tombstones WHERE subscription = subscriptions.uid AND deleted < $1 \
+             AND sequence > subscriptions.pruned)",
+        )
+        .bind(time.as_second())
+        .execute(&mut *transaction)
+        .await?;
+        self.steps.next("remove the deletions");
+        let gone = sqlx::query("DELETE FROM tombstones WHERE deleted < $1")
+            .bind(time.as_second())
+            .execute(&mut *transaction)
+            .await?;
+        self.steps.next("end");
+        transaction.commit().await?;
+        Ok(gone.rows_affected())
+    }
+}
+
+/// A commit under way. The subscription's row is locked from its first statement on.
+struct Commit<'a> {
+    database: &'a Database,
+    uid: &'a str,
+    transaction: Transaction<'static, Any>,
+    sequence: i64,
+    events: u64,
+    changes: u64,
+    /// Less of the events may be stored from now on.
+    narrows: bool,
+    /// Nothing was there before, and no line so far is about what another one was about.
+    fresh: bool,
+}
+
+/// An event as a row.
+struct Put {
+    key: String,
+    starts: i64,
+    ends: i64,
+    body: String,
+}
+
+impl Put {
+    fn new(event: &Event) -> Result<Self, Error> {
+        let at = |time: EventTime| time.instant(&TimeZone::utc()).as_second();
+        let body = serde_json::to_string(event).map_err(Error::Damaged)?;
+        Ok(Self { key: key(&event.id), starts: at(event.start), ends: at(event.end), body })
+    }
+}
+
+impl Commit<'_> {
+    /// Moves the head. Gives whether the rest is still to be done.
+    async fn begin(&mut self, header: &CommitHeader) -> Result<bool, Error> {
+        let state = serde_json::to_string(&header.state).map_err(Error::Damaged)?;
+        let moved = if let Some(on) = &header.on {
+            self.narrows = self.narrows(header).await?;
+            self.database.steps.next("move the head");
+            sqlx::query(
+                "UPDATE subscriptions SET head = $1, state = $2, released = 0 WHERE uid = $3 AND head = $4 \
+                     RETURNING sequence, events",
+            )
+            .bind(header.head.as_str())
+            .bind(state)
+            .bind(self.uid)
+            .bind(on.as_str())
+            .fetch_optional(&mut *self.transaction)
+            .await?
+        } else {
+            self.database.alone(self.uid, &mut self.transaction).await?;
+            self.database.steps.next("make room");
+            let gone = sqlx::query(
+                "DELETE FROM subscriptions WHERE namespace = $1 AND name = $2 AND uid <> $3 AND released = 1",
+            )
+            .bind(&header.namespace)
+            .bind(&header.name)
+            .bind(self.uid)
+            .execute(&mut *self.transaction)
+            .await?;
+            // What has gone may have shown more than this may.
+            self.narrows = gone.rows_affected() > 0;
+            self.database.steps.next("set the head");
+            let incarnation = format!("{:08x}", fastrand::u32(..));
+            sqlx::query(
+                "INSERT INTO subscriptions \
+                     (uid, namespace, name, head, incarnation, sequence, pruned, events, released, state) \
+                     VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6) ON CONFLICT DO NOTHING RETURNING sequence, events",
+            )
+            .bind(self.uid)
+            .bind(&header.namespace)
+            .bind(&header.name)
+            .bind(header.head.as_str())
+            .bind(incarnation)
+            .bind(state)
+            .fetch_optional(&mut *self.transaction)
+            .await?
+        };
+        let Some(row) = moved else { return self.refused(header).await };
+        self.fresh = header.on.is_none();
+        self.sequence = row.try_get("sequence")?;
+        self.events = u64::try_from(row.try_get::<i64, _>("events")?).unwrap_or_default();
+        Ok(true)
+    }
+
+    /// Whether the events are to show less than before, as far as it is known what that was.
+    async fn narrows(&mut self, header: &CommitHeader) -> Result<bool, Error> {
+        self.database.steps.next("see what may be shown");
+        let before: Option<String> = sqlx::query_scalar("SELECT state FROM subscriptions WHERE uid = $1")
+            .bind(self.uid)
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        let before = before.map(|state| serde_json::from_str::<State>(&state));
+        Ok(before.is_some_and(|state| state.map_or(true, |state| header.state.visibility < state.visibility)))
+    }
+
+    /// Why the head did not move; `false` if it had done so before.
+    async fn refused(&mut self, header: &CommitHeader) -> Result<bool, Error> {
+        self.database.steps.next("look at the head");
+        let found = sqlx::query("SELECT uid, head FROM subscriptions WHERE uid = $1 OR (namespace = $2 AND name = $3)")
+            .bind(self.uid)
+            .bind(&header.namespace)
+            .bind(&header.name)
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        let mut other = None;
+        for row in found {
+            let (uid, head): (String, String) = (row.try_get("uid")?, row.try_get("head")?);
+            if uid != self.uid {
+                other = Some(uid);
+            } else if head == header.head.as_str() {
+                return Ok(false);
+            } else {
+                return Err(Error::HeadMoved { head: head.parse().ok() });
+            }
+        }
+        match other.filter(|_| header.on.is_none()) {
+            Some(uid) => Err(Error::Conflict { uid }),
+            None => Err(Error::HeadMoved { head: None::<Head> }),
+        }
+    }
+
+    async fn apply(&mut self, scope: Scope, lines: &mut Spooled) -> Result<(), Error> {
+        let (mut puts, mut gone): (Vec<Put>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut all = HashSet::new();
+        while let Some(line) = lines.next().await? {
+            // An id comes at most once in a statement; if it comes twice in a commit, the later one counts.
+            let key = match &line {
+                Line::Put(event) => key(&event.id),
+                Line::Delete(id) => key(id),
+                Line::End(_) => break,
+            };
+            if puts.iter().any(|put| put.key == key) || gone.contains(&key) {
+                self.flush(&mut puts, &mut gone).await?;
+            }
+            match line {
+                Line::Put(event) => {
+                    if (self.fresh || scope == Scope::Everything) && !all.insert(key) {
+                        self.fresh = false;
+                    }
+                    puts.push(Put::new(&event)?);
+                }
+                Line::Delete(_) => {
+                    self.fresh = false;
+                    all.remove(&key);
+                    gone.push(key);
+                }
+                Line::End(_) => {}
+            }
+            if puts.len().max(gone.len()) >= ROWS[0] {
+                self.flush(&mut puts, &mut gone).await?;
+            }
+        }
+        self.flush(&mut puts, &mut gone).await?;
+        if scope == Scope::Everything {
+            let mut others = self.others(&all).await?;
+            self.flush(&mut puts, &mut others).await?;
+            // Whatever was counted before: this is what there is.
+            self.events = u64::try_from(all.len()).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+
+    /// The keys of the events that are not among these.
+    async fn others(&mut self, keep: &HashSet<String>) -> Result<Vec<String>, Error> {
+        self.database.steps.next("look for others");
+        let mut rows =
+            sqlx::query("SELECT id FROM events WHERE subscription = $1").bind(self.uid).fetch(&mut *self.transaction);
+        let mut others = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let key: String = row.try_get("id")?;
+            if !keep.contains(&key) {
+                others.push(key);
+            }
+        }
+        Ok(others)
+    }
+
+    async fn flush(&mut self, puts: &mut Vec<Put>, gone: &mut Vec<String>) -> Result<(), Error> {
+        let mut rest = puts.as_slice();
+        while let Some((rows, more)) = portion(rest) {
+            self.put(rows).await?;
+            rest = more;
+        }
+        let mut rest = gone.as_slice();
+        while let Some((rows, more)) = portion(rest) {
+            self.remove(rows).await?;
+            rest = more;
+        }
+        puts.clear();
+        gone.clear();
+        Ok(())
+    }
+
+    async fn put(&mut self, puts: &[Put]) -> Result<(), Error> {
+        let present = if self.fresh { 0 } else { self.present(puts).await? };
+        self.database.steps.next("put events");
+        let sql = format!(
+            "INSERT INTO events (subscription, id, starts, ends, sequence, body) VALUES {} \
+             ON CONFLICT (subscription, id) DO UPDATE SET starts = excluded.starts, ends = excluded.ends, \
+             sequence = excluded.sequence, body = excluded.body WHERE events.body <> excluded.body",
+            places(1, 6, puts.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        let mut sequence = self.sequence;
+        for Put { key, starts, ends, body } in puts {
+            sequence += 1;
+            query = query.bind(self.uid).bind(key).bind(starts).bind(ends).bind(sequence).bind(body);
+        }
+        let changed = query.execute(&mut *self.transaction).await?.rows_affected();
+        if changed > 0 {
+            self.sequence = sequence;
+            self.changes += changed;
+        }
+        let new = puts.len().abs_diff(present);
+        self.events += u64::try_from(new).unwrap_or_default();
+        if new > 0 && !self.fresh {
+            self.database.steps.next("lift tombstones");
+            let sql =
+                format!("DELETE FROM tombstones WHERE subscription = $1 AND id IN ({})", places(2, 1, puts.len()));
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(self.uid);
+            puts.iter().fold(query, |query, put| query.bind(&put.key)).execute(&mut *self.transaction).await?;
+        }
+        Ok(())
+    }
+
+    /// How many of these are there.
+    async fn present(&mut self, puts: &[Put]) -> Result<usize, Error> {
+        self.database.steps.next("see what is there");
+        let sql = format!("SELECT id FROM events WHERE subscription = $1 AND id IN ({})", places(2, 1, puts.len()));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.uid);
+        let query = puts.iter().fold(query, |query, put| query.bind(&put.key));
+        Ok(query.fetch_all(&mut *self.transaction).await?.len())
+    }
+
+    async fn remove(&mut self, keys: &[String]) -> Result<(), Error> {
+        self.database.steps.next("remove events");
+        let sql =
+            format!("DELETE FROM events WHERE subscription = $1 AND id IN ({}) RETURNING id", places(2, 1, keys.len()));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.uid);
+        let gone = keys.iter().fold(query, Query::bind).fetch_all(&mut *self.transaction).await?;
+        let count = u64::try_from(gone.len()).unwrap_or_default();
+        self.events = self.events.saturating_sub(count);
+        self.changes += count;
+        let mut rest = gone.as_slice();
+        while let Some((rows, more)) = portion(rest) {
+            self.bury(rows).await?;
+            rest = more;
+        }
+        Ok(())
+    }
+
+    async fn bury(&mut self, gone: &[AnyRow]) -> Result<(), Error> {
+        self.database.steps.next("set tombstones");
+        let sql =
+            format!("INSERT INTO tombstones (subscription, id, sequence, deleted) VALUES {}", places(1, 4, gone.len()));
+        let mut query: Query<'_, Any, AnyArguments> = sqlx::query(AssertSqlSafe(sql));
+        let now = Timestamp::now().as_second();
+        for row in gone {
+            self.sequence += 1;
+            query = query.bind(self.uid).bind(row.try_get::<String, _>("id")?).bind(self.sequence).bind(now);
+        }
+        query.execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<(), Error> {
+        self.database.steps.next("note the sequence");
+        sqlx::query("UPDATE subscriptions SET sequence = $1, events = $2 WHERE uid = $3")
+            .bind(self.sequence)
+            .bind(i64::try_from(self.events).unwrap_or(i64::MAX))
+            .bind(self.uid)
+            .execute(&mut *self.transaction)
+            .await?;
+        self.database.steps.next("end");
+        self.transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// The first rows, as many as one statement takes, and the others.
+fn portion<T>(rows: &[T]) -> Option<(&[T], &[T])> {
+    let size = ROWS.into_iter().find(|size| *size <= rows.len())?;
+    rows.split_at_checked(size)
+}
+
+/// Placeholders of `rows` rows with `columns` columns, from `first` on; a single column goes without parentheses.
+fn places(first: usize, columns: usize, rows: usize) -> String {
+    let mut places = String::new();
+    for place in 0..columns * rows {
+        let (column, number) = (place % columns, first + place);
+        let before = match (column, place) {
+            (_, 0) => "",
+            (0, _) if columns > 1 => "), (",
+            _ => ", ",
+        };
+        let _ = write!(places, "{before}${number}");
+    }
+    if columns > 1 { format!("({places})") } else { places }
+}

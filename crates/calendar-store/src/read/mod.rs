@@ -1,0 +1,101 @@
+//! The API of readers. Nothing here changes what is stored.
+//!
+//! In the order in which a request passes:
+//! - `subject`: whom it is about, and whether who asks may read that. Nothing is looked at before.
+//! - `query`, `range`, `cursor`, `position`: what it asks for, parsed into types that cannot be wrong.
+//! - `events`, `now`, `freebusy`, `changes`, `stream`, `ics`: the answers, each as of one moment of the database.
+//! - `documents`: what the answers consist of; `tag`: by what a reader knows that it has one already.
+//! - `openapi`: all of that as a document.
+//!
+//! What must hold: an answer takes a bounded part of a calendar into memory, whatever is asked, and no reader holds a transaction
+//! while it takes its answer.
+
+mod bell;
+mod changes;
+mod cursor;
+mod documents;
+mod events;
+mod freebusy;
+mod ics;
+mod lines;
+mod listeners;
+mod now;
+mod openapi;
+mod position;
+mod query;
+mod range;
+mod stream;
+mod subject;
+mod tag;
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use calendar_store_client::Reason;
+use http::{HeaderValue, Method, StatusCode, header};
+use tower_http::compression::CompressionLayer;
+
+use crate::Access;
+use crate::database::Database;
+use listeners::Listeners;
+
+pub use bell::Bell;
+pub use openapi::document;
+pub use stream::Streaming;
+
+/// The routes, for those who may read. `bell` is to be rung after each commit of this process; `streaming` bounds the streams of
+/// changes. To be called within a runtime: streams share a task, which ends with the last clone of the router.
+pub fn routes(database: Database, access: Arc<dyn Access>, bell: &Bell, streaming: Streaming) -> Router {
+    let listeners = Listeners::new(database.clone(), bell, streaming);
+    Router::new()
+        .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/events", get(events::events))
+        .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/events.ics", get(ics::ics))
+        .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/now", get(now::now))
+        .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/changes", get(changes::changes))
+        .route("/v1/namespaces/{namespace}/freebusy", get(freebusy::freebusy))
+        .route("/v1/openapi.json", get(openapi::openapi))
+        .method_not_allowed_fallback(refuse_method)
+        .with_state(Reading { database, access, listeners })
+        // Leaves streams of changes as they are: a change would wait in the compressor for others.
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(finish))
+}
+
+/// What answers are made from.
+#[derive(Clone)]
+struct Reading {
+    database: Database,
+    access: Arc<dyn Access>,
+    listeners: Arc<Listeners>,
+}
+
+/// Nobody but who asked may keep an answer, and that only to ask whether it still holds.
+async fn finish(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding, authorization"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn refuse_method(method: Method) -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let problem = calendar_store_client::Problem {
+        status: status.as_u16(),
+        title: "Nothing is changed here".to_owned(),
+        reason: Reason::Invalid,
+        detail: format!("{method} is not allowed: use GET or HEAD"),
+        field: None,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/problem+json"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::ALLOW, "GET,HEAD"),
+    ];
+    (status, headers, Json(problem)).into_response()
+}

@@ -1,0 +1,190 @@
+//! A store with an authority of its own on an API server, and people who come with tokens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use calendar_store::authority::{Authority, Settings};
+use calendar_store::database::Database;
+use calendar_store::{Access, Credentials, Limits, feeds, write};
+use calendar_store_client::{CommitHeader, Head, Line, Reason, Scope, State};
+use calendar_sync::Visibility;
+use http::{Request, StatusCode};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testenv::{ControlPlane, Scope as In};
+use tower::ServiceExt as _;
+
+pub const AUDIENCE: &str = "calendar-store";
+
+/// A store in a namespace of its own, where `team` is the subscription that something is kept of, and `other` another one.
+pub struct Store {
+    pub plane: &'static ControlPlane,
+    pub namespace: String,
+    pub database: Database,
+    pub authority: Arc<Authority>,
+    pub app: Router,
+    pub folder: TempDir,
+}
+
+pub async fn shared() -> &'static ControlPlane {
+    testenv::shared().await.unwrap()
+}
+
+impl Store {
+    pub async fn on(plane: &'static ControlPlane) -> Self {
+        let namespace = plane.namespace("calendars").await.unwrap().name().to_owned();
+        let access = plane.service_account_access(&namespace, "store").await.unwrap();
+        let account = (namespace.as_str(), "store");
+        testenv::grant(&plane.admin().unwrap(), In::Cluster, account, &auth_delegator()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.unwrap();
+        let writers = BTreeSet::from([user(&namespace, "writer")]);
+        let settings = Settings { audience: AUDIENCE.to_owned(), writers };
+        let authority = Arc::new(Authority::new(access.client().unwrap(), settings, database.clone()));
+        let access: Arc<dyn Access> = authority.clone();
+        let app = write::routes(database.clone(), access.clone(), Limits::default())
+            .merge(feeds::routes(database.clone(), access));
+        let store = Self { plane, namespace, database, authority, app, folder };
+        for (number, name) in [(1, "team"), (2, "other")] {
+            let body = commit(&store.namespace, name, None, number, &["a", "b"]);
+            let path = format!("/write/v1/subscriptions/uid-{name}");
+            let token = store.token("writer").await;
+            let (status, answer) = store.ask("PUT", &path, Some(&token), body).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+        }
+        store
+    }
+
+    /// A token of a `ServiceAccount` for the store, which is made now if it is absent.
+    pub async fn token(&self, account: &str) -> String {
+        token(self.plane, &self.namespace, account, &[AUDIENCE]).await
+    }
+
+    pub async fn grant(&self, account: &str, rules: &[PolicyRule]) {
+        let (client, here) = (self.plane.admin().unwrap(), In::Namespace(&self.namespace));
+        testenv::grant(&client, here, (&self.namespace, account), rules).await.unwrap();
+    }
+
+    /// Why whoever shows this may not read `team`; `None` if they may.
+    pub async fn reads(&self, token: Option<&str>) -> Option<Reason> {
+        self.reads_of(token, &self.namespace, "team").await
+    }
+
+    pub async fn reads_of(&self, token: Option<&str>, namespace: &str, name: &str) -> Option<Reason> {
+        let read = self.authority.may_read(&bearer(token), namespace, name).await;
+        read.err().map(|problem| problem.reason())
+    }
+
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: impl Into<Body>,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let response = self.app.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+        let status = response.status();
+        assert_eq!(status == StatusCode::UNAUTHORIZED, response.headers().contains_key("WWW-Authenticate"));
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+}
+
+pub fn bearer(token: Option<&str>) -> Credentials {
+    Credentials { bearer: token.map(str::to_owned), feed: None }
+}
+
+pub fn feed(token: &str) -> Credentials {
+    Credentials { bearer: None, feed: Some(token.to_owned()) }
+}
+
+pub fn user(namespace: &str, account: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{account}")
+}
+
+/// What the role `system:auth-delegator` allows.
+pub fn auth_delegator() -> Vec<PolicyRule> {
+    [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")]
+        .map(|(group, resource)| rule(group, "create", resource, None))
+        .to_vec()
+}
+
+/// A right on subscriptions.
+pub fn right(verb: &str, resource: &str, name: Option<&str>) -> PolicyRule {
+    rule("cronofy-operator.dev", verb, resource, name)
+}
+
+fn rule(group: &str, verb: &str, resource: &str, name: Option<&str>) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        resource_names: name.map(|name| vec![name.to_owned()]),
+        verbs: vec![verb.to_owned()],
+        ..PolicyRule::default()
+    }
+}
+
+pub const EVENTS: &str = "calendarsubscriptions/events";
+
+pub async fn token(plane: &ControlPlane, namespace: &str, account: &str, audiences: &[&str]) -> String {
+    plane.service_account_access(namespace, account).await.unwrap();
+    let audiences = Some(audiences.iter().map(|audience| (*audience).to_owned()).collect());
+    let spec = TokenRequestSpec { audiences, expiration_seconds: Some(3600), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+    let accounts = Api::<ServiceAccount>::namespaced(plane.admin().unwrap(), namespace);
+    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap();
+    answer.status.unwrap().token.unwrap()
+}
+
+/// A body of a commit of everything.
+pub fn commit(namespace: &str, name: &str, on: Option<u128>, head: u128, ids: &[&str]) -> Vec<u8> {
+    let (header, lines) = documents(namespace, name, on, head, ids);
+    let mut body = serde_json::to_vec(&header).unwrap();
+    for line in lines.iter().chain([&Line::End(lines.len() as u64)]) {
+        body.push(b'\n');
+        body.extend(serde_json::to_vec(line).unwrap());
+    }
+    body.push(b'\n');
+    body
+}
+
+fn documents(namespace: &str, name: &str, on: Option<u128>, head: u128, ids: &[&str]) -> (CommitHeader, Vec<Line>) {
+    let state = State {
+        cursor: "2026-11-25T09:00:00Z".parse().unwrap(),
+        fingerprint: "of what is wanted".to_owned(),
+        last_full_sync: "2026-11-25T09:00:00Z".parse().unwrap(),
+        complete: true,
+        swept_through: "2027-06-14".parse().unwrap(),
+        visibility: Visibility::Full,
+        events: ids.len() as u64,
+        bytes: 0,
+        content_hash: "of the events".to_owned(),
+    };
+    let event = |id: &&str| {
+        let event = json!({
+            "id": id, "calendarId": "cal_1", "start": "2026-11-25T10:00:00Z", "end": "2026-11-25T11:00:00Z",
+            "allDay": false, "summary": format!("as of {head}"),
+        });
+        Line::Put(Box::new(serde_json::from_value(event).unwrap()))
+    };
+    let header = CommitHeader {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        on: on.map(Head::of),
+        head: Head::of(head),
+        scope: Scope::Everything,
+        state,
+    };
+    (header, ids.iter().map(event).collect())
+}

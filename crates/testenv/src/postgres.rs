@@ -1,0 +1,111 @@
+//! A PostgreSQL server of Debian's packages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::server::Server;
+use crate::state_dir::StateDir;
+use crate::tools::packages;
+use crate::{Error, eventually};
+
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running PostgreSQL server, which is reached by a socket in its folder and by no port. Dropping it ends it and removes the
+/// folder. What a transaction has committed survives [`kill`](Self::kill), though nothing waits for the disk.
+#[derive(Debug)]
+pub struct Postgres {
+    // First, so that it ends before the folder goes.
+    server: Option<Server>,
+    programs: PathBuf,
+    dir: StateDir,
+}
+
+impl Postgres {
+    /// Starts one with an empty cluster and the superuser `store`, who needs no password.
+    ///
+    /// # Errors
+    /// If the packages cannot be fetched, or the server does not start: a user other than root needs to be allowed user
+    /// namespaces, since PostgreSQL refuses to be run by root and root's cache is nobody else's to read.
+    pub async fn start() -> Result<Self, Error> {
+        let programs = tokio::task::spawn_blocking(|| packages("postgres"))
+            .await
+            .map_err(|error| Error::Refused(error.to_string()))??;
+        let dir = StateDir::create()?;
+        let mut postgres = Self { server: None, programs, dir };
+        let initdb =
+            ["--no-sync", "--auth=trust", "--username=store", "--encoding=UTF8", "--locale=C", "--pgdata=data"];
+        let mut command = postgres.command("initdb", &initdb)?;
+        let made =
+            command.current_dir(postgres.dir.path()).stdin(Stdio::null()).output().map_err(Error::io("run initdb"))?;
+        if !made.status.success() {
+            return Err(Error::Refused(format!("initdb: {}", String::from_utf8_lossy(&made.stderr).trim())));
+        }
+        postgres.start_again().await?;
+        Ok(postgres)
+    }
+
+    /// Address of one of its databases for clients; `postgres` is there from the start.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://store@localhost/{database}?host={}", self.dir.path().display())
+    }
+
+    /// Ends all its processes at once, in the midst of whatever they do.
+    pub fn kill(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts it after [`kill`](Self::kill), and waits until it takes connections.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_again(&mut self) -> Result<(), Error> {
+        let status = self.dir.path().join("data/postmaster.pid");
+        // The one of a server that was killed.
+        let _ = fs::remove_file(&status);
+        let sockets = format!("unix_socket_directories={}", self.dir.path().display());
+        let settings =
+            ["-D", "data", "-c", "listen_addresses=", "-c", &sockets, "-c", "fsync=off", "-c", "timezone=UTC"];
+        let command = self.command("postgres", &settings)?;
+        self.server = Some(Server::spawn_in("postgres", &command, self.dir.path(), &self.dir)?);
+        let ready = eventually("PostgreSQL is ready", READY_LIMIT, async || {
+            fs::read_to_string(&status).ok()?.lines().any(|line| line.trim() == "ready").then_some(())
+        });
+        match ready.await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(match self.server.as_mut().map(Server::check_running) {
+                Some(Err(ended)) => ended,
+                _ => Error::Refused(format!(
+                    "{error}: {}",
+                    self.server.as_ref().map(Server::log_tail).unwrap_or_default()
+                )),
+            }),
+        }
+    }
+
+    /// One of its programs, in namespaces of its own: there the user is not root, and all ends with the first process.
+    fn command(&self, program: &str, arguments: &[&str]) -> Result<Command, Error> {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-user=1", "--map-group=1", "--ipc", "--pid", "--fork", "--kill-child"]);
+        command
+            .arg(bin(&self.programs)?.join(program))
+            .args(arguments)
+            .env("LD_LIBRARY_PATH", libraries(&self.programs));
+        Ok(command)
+    }
+}
+
+/// The folder with the server's programs, whatever its version.
+fn bin(root: &Path) -> Result<PathBuf, Error> {
+    let versions = fs::read_dir(root.join("usr/lib/postgresql")).map_err(Error::io("look for PostgreSQL"))?;
+    let found = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).find(|bin| bin.is_dir());
+    found.ok_or_else(|| Error::Refused("the packages hold no PostgreSQL".into()))
+}
+
+fn libraries(root: &Path) -> String {
+    let folders = fs::read_dir(root.join("usr/lib")).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let found: Vec<_> = folders.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect();
+    found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
+}
