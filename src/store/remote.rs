@@ -52,9 +52,10 @@ impl EventStore for RemoteStore {
                     self.memory.drop_known(&key);
                 }
                 let contents = recalled.ok_or_else(|| self.failed(target, Error::Unreadable))?;
-                Ok(self.present(target, contents))
+                // It is remembered already.
+                Ok(self.present(target, contents, 0))
             }
-            Found::Contents(contents) => Ok(self.present(target, contents)),
+            Found::Contents(contents) => Ok(self.present(target, contents, CACHED_BYTES)),
         }
     }
 
@@ -69,15 +70,15 @@ impl EventStore for RemoteStore {
         let encoded = Encoded::of(snapshot, CACHED_BYTES)?;
         let output = remote_lines::output(&encoded.state, target.name(), self.url());
         let before = on.filter(|_| known.is_some());
-        if let Some(before) = before.filter(|before| before.state == encoded.state) {
+        if let Some(before) = before.filter(|before| before.header.state == encoded.state) {
             let version = before.clone().into();
             return Ok(Committed { output, changed: false, written: 0, slices: Vec::new(), version, tidy: None });
         }
-        let changed = before.map(|before| &before.state.content_hash) != Some(&encoded.state.content_hash);
+        let changed = before.map(|before| &before.header.state.content_hash) != Some(&encoded.state.content_hash);
         let header = CommitHeader {
             namespace: target.namespace().to_owned(),
             name: target.owner().name.clone(),
-            on: on.map(|on| on.head.clone()),
+            on: on.map(|on| on.header.head.clone()),
             head: calendar_store_client::Head::of(fastrand::u128(..)),
             scope: if known.is_some() { Scope::Changes } else { Scope::Everything },
             state: encoded.state.clone(),
@@ -90,8 +91,7 @@ impl EventStore for RemoteStore {
         let CommitHeader { head, state, .. } = header;
         let header = HeadHeader { head, state };
         self.remember(target, &header, encoded.lines.as_deref());
-        let HeadHeader { head, state } = header;
-        let version = RemoteVersion { head, state, known: Some(Arc::new(encoded.known)) }.into();
+        let version = RemoteVersion { header, known: Some(Arc::new(encoded.known)) }.into();
         Ok(Committed { output, changed, written: bytes, slices: Vec::new(), version, tidy: None })
     }
 
@@ -132,20 +132,21 @@ impl RemoteStore {
         Key { kind: "Remote", namespace: self.url().to_owned(), name: target.owner().uid.clone() }
     }
 
-    /// What these contents are, if they are what their state says.
-    fn present(&self, target: &Target, Contents { header, events }: Contents) -> Head {
+    /// What these contents are, if they are what their state says. Those of up to so many bytes are remembered.
+    fn present(&self, target: &Target, Contents { header, events }: Contents, most_lines: usize) -> Head {
         let snapshot = match remote_lines::snapshot(&header.state, events) {
             Ok(snapshot) => snapshot,
             Err(damage) => return self.damaged(target, header, damage),
         };
-        let encoded = match Encoded::of(&snapshot, CACHED_BYTES) {
+        let encoded = match Encoded::of(&snapshot, most_lines) {
             Ok(encoded) if encoded.state == header.state => encoded,
             Ok(_) | Err(_) => return self.damaged(target, header, Damage::Content),
         };
-        self.remember(target, &header, encoded.lines.as_deref());
+        if most_lines > 0 {
+            self.remember(target, &header, encoded.lines.as_deref());
+        }
         let output = remote_lines::output(&header.state, target.name(), self.url());
-        let HeadHeader { head, state } = header;
-        let version = RemoteVersion { head, state, known: Some(Arc::new(encoded.known)) };
+        let version = RemoteVersion { header, known: Some(Arc::new(encoded.known)) };
         Head {
             stored: Stored::Present(Box::new(snapshot)),
             damage: None,
@@ -157,8 +158,7 @@ impl RemoteStore {
 
     fn damaged(&self, target: &Target, header: HeadHeader, damage: Damage) -> Head {
         self.memory.drop_known(&self.key(target));
-        let HeadHeader { head, state } = header;
-        let version = RemoteVersion { head, state, known: None };
+        let version = RemoteVersion { header, known: None };
         Head { stored: Stored::Damaged, damage: Some(damage), version: Some(version.into()), ..Head::default() }
     }
 

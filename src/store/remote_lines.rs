@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use calendar_store_client::{Contents, Head, HeadHeader, LARGEST_LINE, Line, State};
+use calendar_store_client::{Contents, HeadHeader, LARGEST_LINE, Line, State};
 use calendar_sync::{Event, Output, Snapshot};
 use sha2::{Digest as _, Sha256};
 
@@ -26,17 +26,15 @@ pub(super) type Known = BTreeMap<String, [u8; 32]>;
 #[derive(Clone, PartialEq)]
 pub(super) struct RemoteVersion {
     /// What is stored.
-    pub head: Head,
-    /// What belongs to its events.
-    pub state: State,
+    pub header: HeadHeader,
     /// Its events; `None` if they are not what was written.
     pub known: Option<Arc<Known>>,
 }
 
 impl fmt::Debug for RemoteVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { head, state: _, known } = self;
-        f.debug_struct("Version").field("head", head).field("whole", &known.is_some()).finish_non_exhaustive()
+        let Self { header, known } = self;
+        f.debug_struct("Version").field("head", &header.head).field("whole", &known.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -76,7 +76,7 @@ impl Version {
     /// Whether both are the same commit in a calendar store, wherever that is.
     #[must_use]
     pub fn is_same_remote(&self, other: &Self) -> bool {
-        self.as_remote().zip(other.as_remote()).is_some_and(|(one, other)| one.head == other.head)
+        self.as_remote().zip(other.as_remote()).is_some_and(|(one, other)| one.header.head == other.header.head)
     }
 
     pub(super) fn as_remote(&self) -> Option<&RemoteVersion> {

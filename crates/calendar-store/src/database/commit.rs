@@ -325,15 +325,11 @@ impl Commit<'_> {
     }
 
     async fn flush(&mut self, puts: &mut Vec<Put>, gone: &mut Vec<String>) -> Result<(), Error> {
-        let mut rest = puts.as_slice();
-        while let Some((rows, more)) = portion(rest) {
+        for rows in portions(puts) {
             self.put(rows).await?;
-            rest = more;
         }
-        let mut rest = gone.as_slice();
-        while let Some((rows, more)) = portion(rest) {
+        for rows in portions(gone) {
             self.remove(rows).await?;
-            rest = more;
         }
         puts.clear();
         gone.clear();
@@ -390,10 +386,8 @@ impl Commit<'_> {
         let count = u64::try_from(gone.len()).unwrap_or_default();
         self.events = self.events.saturating_sub(count);
         self.changes += count;
-        let mut rest = gone.as_slice();
-        while let Some((rows, more)) = portion(rest) {
+        for rows in portions(&gone) {
             self.bury(rows).await?;
-            rest = more;
         }
         Ok(())
     }
@@ -426,14 +420,16 @@ impl Commit<'_> {
     }
 }
 
-/// The first rows, as many as one statement takes, and the others.
-fn portion<T>(rows: &[T]) -> Option<(&[T], &[T])> {
-    let size = ROWS.into_iter().find(|size| *size <= rows.len())?;
-    rows.split_at_checked(size)
+/// The rows, as many at a time as one statement takes.
+fn portions<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = ROWS.into_iter().find(|size| *size <= rows.len())?;
+        rows.split_off(..size)
+    })
 }
 
 /// Placeholders of `rows` rows with `columns` columns, from `first` on; a single column goes without parentheses.
-fn places(first: usize, columns: usize, rows: usize) -> String {
+pub(super) fn places(first: usize, columns: usize, rows: usize) -> String {
     let mut places = String::new();
     for place in 0..columns * rows {
         let (column, number) = (place % columns, first + place);

@@ -5,6 +5,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
+use super::commit::places;
 use super::{Database, Error};
 
 /// Bytes of events in one page; a page has at least one event.
@@ -84,8 +85,8 @@ impl Database {
         let Some(last) = uids.last() else { return Ok(Vec::new()) };
         // Few numbers of places, so that there are few statements.
         let count = uids.len().next_power_of_two();
-        let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
-        let sql = format!("SELECT uid, incarnation, sequence FROM subscriptions WHERE uid IN ({})", places.join(", "));
+        let sql =
+            format!("SELECT uid, incarnation, sequence FROM subscriptions WHERE uid IN ({})", places(1, 1, count));
         let all = uids.iter().chain(std::iter::repeat(last)).take(count);
         let query = all.fold(sqlx::query(AssertSqlSafe(sql)), Query::bind);
         let rows = query.fetch_all(&self.reads).await?;
