@@ -19,9 +19,9 @@ choose() {
 	case $1 in
 	node) packages=(libedit2 libjansson4 libmnl0 libnftables1 libnftnl11 libseccomp2 libxtables12 nftables runc) ;;
 	postgres)
-		# The release's own version, with all libraries but those of the system itself, and of what is not used here.
+		# The release's own version and its client, with all libraries but those of the system itself, and of what is not used here.
 		server=$(apt-cache depends postgresql 2>/dev/null | grep -o -m1 'postgresql-[0-9]*$') || return 1
-		mapfile -t packages < <(echo "$server" && needs "$server" | grep '^lib' | grep -v '^libc6\|^libc-\|^libllvm\|^libperl\|perl$\|^libpam-')
+		mapfile -t packages < <(printf '%s\n' "$server" "${server/-/-client-}" && needs "$server" | grep '^lib' | grep -v '^libc6\|^libc-\|^libllvm\|^libperl\|perl$\|^libpam-')
 		;;
 	*)
 		say "there is no set of packages called $1"

@@ -3,8 +3,9 @@
 #![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod backend;
+#[path = "../calendar/mod.rs"]
+mod calendar;
 mod cases;
-mod postgres;
 mod remote;
 #[path = "../served/mod.rs"]
 mod served;
@@ -50,5 +51,5 @@ contracts! {
     config_map: crate::backend::Backend::objects(cronofy_operator::api::StoreKind::ConfigMap);
     secret: crate::backend::Backend::objects(cronofy_operator::api::StoreKind::Secret);
     remote_over_sqlite: crate::backend::Backend::remote(crate::served::Served::sqlite());
-    remote_over_postgres: crate::backend::Backend::remote(crate::postgres::served());
+    remote_over_postgres: crate::backend::Backend::remote(crate::served::Served::postgres());
 }

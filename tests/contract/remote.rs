@@ -9,7 +9,8 @@ use cronofy_operator::store::{
 };
 
 use crate::backend::{self, Backend, UID, remotes};
-use crate::cases::{many, snapshot, two_events};
+use crate::calendar::snapshot;
+use crate::cases::{many, two_events};
 use crate::served::Served;
 
 fn target() -> Target {

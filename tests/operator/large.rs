@@ -12,7 +12,8 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testenv::{AuditLog, eventually};
 
-use crate::store::{Cluster, event as stored_event, snapshot};
+use crate::calendar::{event as stored_event, snapshot};
+use crate::store::Cluster;
 use crate::support::{PATIENCE, World, event};
 
 /// Puts so many events into the account, an hour each.

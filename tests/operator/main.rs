@@ -4,6 +4,8 @@
 mod support;
 
 mod bursts;
+#[path = "../calendar/mod.rs"]
+mod calendar;
 mod certificates;
 mod channels;
 mod deletion;

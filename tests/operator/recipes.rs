@@ -10,7 +10,8 @@ use cronofy_operator::store::EventStore as _;
 use kube::api::DeleteParams;
 use testenv::shared;
 
-use crate::store::{Cluster, event, snapshot};
+use crate::calendar::{event, snapshot};
+use crate::store::Cluster;
 
 const DOCUMENT: &str = include_str!("../../docs/reading-events.md");
 

@@ -13,7 +13,8 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 use testenv::eventually;
 
-use crate::store::{Cluster, event as stored_event, snapshot};
+use crate::calendar::{event as stored_event, snapshot};
+use crate::store::Cluster;
 use crate::support::{PATIENCE, World, condition, event};
 
 const VERBS: [&str; 5] = ["get", "patch", "create", "update", "delete"];

@@ -49,8 +49,14 @@ impl Served {
         Self::over(&url, folder, listener).await
     }
 
-    /// One over this database.
-    pub async fn over(url: &str, folder: tempfile::TempDir, listener: impl Listener<Addr = SocketAddr>) -> Self {
+    /// One over a PostgreSQL database of its own.
+    pub async fn postgres() -> Self {
+        let url = testenv::postgres().await.unwrap().database().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::over(&url, tempfile::tempdir().unwrap(), listener).await
+    }
+
+    async fn over(url: &str, folder: tempfile::TempDir, listener: impl Listener<Addr = SocketAddr>) -> Self {
         let database = Database::open(url).await.unwrap();
         let seen = Arc::<Seen>::default();
         let routes: Router = write::routes(database, Arc::new(Writer), Limits::default())

@@ -249,12 +249,8 @@ async fn main() {
             }
             "postgres" => {
                 let server = Postgres::start().await.unwrap();
-                sqlx::any::install_default_drivers();
-                let admin = AnyPoolOptions::new().connect(&server.url("postgres")).await.unwrap();
-                for database in ["store", "bare"] {
-                    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {database}"))).execute(&admin).await.unwrap();
-                }
-                measure("PostgreSQL", &server.url("store"), &server.url("bare")).await;
+                let (store, bare) = (server.database().await.unwrap(), server.database().await.unwrap());
+                measure("PostgreSQL", &store, &bare).await;
             }
             other => panic!("there is no database called {other}: sqlite or postgres"),
         }

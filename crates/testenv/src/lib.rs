@@ -84,6 +84,16 @@ pub async fn shared() -> Result<&'static ControlPlane, Error> {
     SHARED.get_or_try_init(|| ControlPlane::start(Options::default())).await
 }
 
+/// The PostgreSQL server that all tests of this process share, started at the first call; each takes a
+/// [database](Postgres::database) of its own.
+///
+/// # Errors
+/// As [`Postgres::start`].
+pub async fn postgres() -> Result<&'static Postgres, Error> {
+    static SHARED: tokio::sync::OnceCell<Postgres> = tokio::sync::OnceCell::const_new();
+    SHARED.get_or_try_init(Postgres::start).await
+}
+
 /// Makes aws-lc-rs the TLS provider of this process, unless one is installed already.
 ///
 /// All clients of this crate call it. Call it first in a test that makes its own client before any of ours.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::server::Server;
 use crate::state_dir::StateDir;
 use crate::tools::packages;
-use crate::{Error, eventually};
+use crate::{Error, eventually, unique_name};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -36,20 +36,20 @@ impl Postgres {
         let mut postgres = Self { server: None, programs, dir };
         let initdb =
             ["--no-sync", "--auth=trust", "--username=store", "--encoding=UTF8", "--locale=C", "--pgdata=data"];
-        let mut command = postgres.command("initdb", &initdb)?;
-        let made =
-            command.current_dir(postgres.dir.path()).stdin(Stdio::null()).output().map_err(Error::io("run initdb"))?;
-        if !made.status.success() {
-            return Err(Error::Refused(format!("initdb: {}", String::from_utf8_lossy(&made.stderr).trim())));
-        }
+        succeeded("initdb", postgres.command("initdb", &initdb)?).await?;
         postgres.start_again().await?;
         Ok(postgres)
     }
 
-    /// Address of one of its databases for clients; `postgres` is there from the start.
-    #[must_use]
-    pub fn url(&self, database: &str) -> String {
-        format!("postgres://store@localhost/{database}?host={}", self.dir.path().display())
+    /// Makes an empty database, and gives its address for clients.
+    ///
+    /// # Errors
+    /// If the server does not do it.
+    pub async fn database(&self) -> Result<String, Error> {
+        let (name, host) = (unique_name("store"), self.dir.path().display().to_string());
+        let command = self.command("createdb", &["--host", &host, "--username", "store", &name])?;
+        succeeded("createdb", command).await?;
+        Ok(format!("postgres://store@localhost/{name}?host={host}"))
     }
 
     /// Ends all its processes at once, in the midst of whatever they do.
@@ -92,9 +92,20 @@ impl Postgres {
         command
             .arg(bin(&self.programs)?.join(program))
             .args(arguments)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
             .env("LD_LIBRARY_PATH", libraries(&self.programs));
         Ok(command)
     }
+}
+
+/// Runs a program to its end.
+async fn succeeded(name: &str, command: Command) -> Result<(), Error> {
+    let output = tokio::process::Command::from(command).output().await.map_err(Error::io(format!("run {name}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
 /// The folder with the server's programs, whatever its version.

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use crate::Error;
@@ -139,17 +139,8 @@ impl Tools {
             }
             return Ok(Self { dir });
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/tools/build.sh");
-        let output = Command::new(&script)
-            .args(needed.iter().map(|tool| tool.name()))
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(Error::io(format!("run {}", script.display())))?;
-        if !output.status.success() {
-            return Err(Error::ToolBuild { script, status: output.status });
-        }
-        let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end());
+        let names = needed.iter().map(|tool| tool.name());
+        let dir = folder_by("build.sh", names, |script, status| Error::ToolBuild { script, status })?;
         Ok(Self { dir })
     }
 
@@ -172,15 +163,24 @@ impl Tools {
 
 /// The folder with programs of Debian's packages, fetched if they are missing. Blocks.
 pub(crate) fn packages(set: &str) -> Result<PathBuf, Error> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/tools/packages.sh");
+    folder_by("packages.sh", [set], |script, status| Error::Script { script, status })
+}
+
+/// The folder that a script of `hack/tools` prints. What it says meanwhile goes to standard error.
+fn folder_by<'a>(
+    script: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+    failed: impl FnOnce(PathBuf, ExitStatus) -> Error,
+) -> Result<PathBuf, Error> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/tools").join(script);
     let output = Command::new(&script)
-        .arg(set)
+        .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .map_err(Error::io(format!("run {}", script.display())))?;
     if !output.status.success() {
-        return Err(Error::Script { script, status: output.status });
+        return Err(failed(script, output.status));
     }
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
 }

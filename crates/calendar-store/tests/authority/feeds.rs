@@ -118,8 +118,8 @@ async fn a_feed_needs_a_proper_label_and_a_subscription_that_is_kept() {
 
 #[tokio::test]
 async fn postgres_keeps_feeds_like_sqlite() {
-    let server = testenv::Postgres::start().await.unwrap();
-    let database = Database::open(&server.url("postgres")).await.unwrap();
+    let url = testenv::postgres().await.unwrap().database().await.unwrap();
+    let database = Database::open(&url).await.unwrap();
     let body = futures::stream::iter([Ok::<_, String>(commit("here", "team", None, 1, &["a"]).into())]);
     let (header, mut lines) = Spooled::receive(body, Limits::default()).await.unwrap();
     database.commit("uid", &header, &mut lines).await.unwrap();

@@ -12,8 +12,6 @@ use serde_json::json;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, AssertSqlSafe};
 use tempfile::TempDir;
-use testenv::Postgres;
-use tokio::sync::OnceCell;
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +39,9 @@ impl Backend {
     pub async fn address(self, folder: &Path) -> String {
         match self {
             Backend::Sqlite => format!("sqlite:{}", folder.join("store.db").display()),
-            Backend::Postgres => {
-                let name = format!("store_{:016x}", fastrand::u64(..));
-                run(&postgres().await.url("postgres"), &format!("CREATE DATABASE {name}")).await;
-                postgres().await.url(&name)
-            }
+            Backend::Postgres => testenv::postgres().await.unwrap().database().await.unwrap(),
         }
     }
-}
-
-async fn postgres() -> &'static Postgres {
-    static SERVER: OnceCell<Postgres> = OnceCell::const_new();
-    SERVER.get_or_try_init(Postgres::start).await.unwrap()
 }
 
 /// A connection past the crate.

@@ -20,19 +20,9 @@ mod store;
 mod stream;
 
 use calendar_store::database::Database;
-use sqlx::AssertSqlSafe;
-use sqlx::any::AnyPoolOptions;
-use testenv::Postgres;
-use tokio::sync::OnceCell;
 
 /// A database that nobody else uses, and a folder.
 async fn database() -> (Database, tempfile::TempDir) {
-    static SERVER: OnceCell<Postgres> = OnceCell::const_new();
-    let server = SERVER.get_or_try_init(Postgres::start).await.unwrap();
-    sqlx::any::install_default_drivers();
-    let name = format!("store_{:016x}", fastrand::u64(..));
-    let admin = AnyPoolOptions::new().max_connections(1).connect(&server.url("postgres")).await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
-    admin.close().await;
-    (Database::open(&server.url(&name)).await.unwrap(), tempfile::tempdir().unwrap())
+    let url = testenv::postgres().await.unwrap().database().await.unwrap();
+    (Database::open(&url).await.unwrap(), tempfile::tempdir().unwrap())
 }
