@@ -24,5 +24,7 @@ pub const GROUP: &str = "cronofy-operator.dev";
 pub const REQUESTED_AT: &str = "cronofy-operator.dev/requestedAt";
 /// Annotation by which a person lets a deletion go on although the channel could not be closed: `"true"`.
 pub const ABANDON_CHANNEL: &str = "cronofy-operator.dev/abandonChannel";
+/// Annotation by which a person gives up what stands in a calendar store that is gone for good: its URL.
+pub const ABANDON_STORE: &str = "cronofy-operator.dev/abandonStore";
 /// The finalizer that holds a subscription until its channel is closed.
 pub const FINALIZER: &str = "cronofy-operator.dev/channel";

@@ -45,9 +45,21 @@ pub struct CalendarSubscriptionStatus {
     /// What was written, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputStatus>,
+    /// URLs of calendar stores, other than the output's, in which events may stand: each is noted before the first events go
+    /// there, and taken off once it is known to have none. One that is out of reach is tried again every five minutes. The
+    /// annotation `cronofy-operator.dev/abandonStore` with its URL gives up what stands there.
+    #[schemars(length(max = CalendarSubscriptionStatus::MOST_STORES), inner(length(max = 2048)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_stores: Vec<String>,
     /// The failure that is being retried; absent when healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureStatus>,
+}
+
+impl CalendarSubscriptionStatus {
+    /// More calendar stores than anybody allows the operator to call.
+    pub const MOST_STORES: usize = 1000;
 }
 
 /// The account, as Cronofy describes it. Never an e-mail address or a profile's name.

@@ -74,6 +74,8 @@ pub struct Remembered {
     pub looks: Looks,
     /// When the store is to be tidied up.
     pub tidy: Option<Timestamp>,
+    /// When other calendar stores are to be emptied, if there are any.
+    pub others: Option<Timestamp>,
 }
 
 /// The caches of all scopes.

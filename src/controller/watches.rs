@@ -17,7 +17,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
-use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, REQUESTED_AT};
+use crate::api::{ABANDON_CHANNEL, ABANDON_STORE, CalendarSubscription, CronofyApplication, REQUESTED_AT};
 use crate::metrics::{Metrics, Watch};
 use crate::store::OUTPUTS;
 
@@ -86,7 +86,8 @@ fn asked(object: &GuardedSubscription) -> Option<u64> {
     let sequence = status.and_then(|status| status.notification.as_ref()).map(|notification| notification.sequence);
     let annotations = object.annotations();
     let mut hasher = DefaultHasher::new(); // compared within this process only
-    (sequence, annotations.get(REQUESTED_AT), annotations.get(ABANDON_CHANNEL)).hash(&mut hasher);
+    let asking = [REQUESTED_AT, ABANDON_CHANNEL, ABANDON_STORE].map(|key| annotations.get(key));
+    (sequence, asking).hash(&mut hasher);
     Some(hasher.finish())
 }
 

@@ -164,7 +164,8 @@ pub enum StoreError {
     /// Events stand in a calendar store that must not be called any more.
     #[error(
         "events stand in the calendar store at {url}, which the operator may not call any more, so that they cannot be removed: \
-         run the operator with --allow-remote-store {url} until they are"
+         run the operator with --allow-remote-store {url} until they are, or give them up by the annotation \
+         cronofy-operator.dev/abandonStore: {url}"
     )]
     RemoteNotAllowed {
         /// Where it is.
@@ -219,6 +220,31 @@ fn remote_category(error: &Remote) -> &'static str {
 }
 
 impl StoreError {
+    /// The calendar store that may never do it, whatever the others can.
+    #[must_use]
+    pub fn out_of_reach(&self) -> Option<&str> {
+        match self {
+            Self::Remote { url, .. } | Self::RemoteNotAllowed { url } => Some(url),
+            Self::HeadMoved
+            | Self::Conflict { .. }
+            | Self::CalendarTaken { .. }
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::EventTooLarge { .. }
+            | Self::ObjectTooLarge { .. }
+            | Self::Forbidden { .. }
+            | Self::QuotaExceeded { .. }
+            | Self::NamespaceTerminating { .. }
+            | Self::BeingDeleted { .. }
+            | Self::Refused { .. }
+            | Self::Unavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Unreadable
+            | Self::Unencodable => None,
+        }
+    }
+
     /// One word for the cause; stable, for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {

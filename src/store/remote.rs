@@ -185,19 +185,15 @@ impl RemoteStore {
     ) -> Result<Sent, Error> {
         let uid = &target.owner().uid;
         let mut broken = false;
-        let sending = async {
-            loop {
-                match self.client.commit(uid, &header, remote_lines::differences(snapshot, encoded, known)).await {
-                    Err(Error::Unreachable { .. }) if !broken => broken = true,
-                    Err(Error::Inconsistent) if known.is_some() => {
-                        (header.scope, known) = (Scope::Everything, None);
-                    }
-                    result => return result,
+        loop {
+            match self.client.commit(uid, &header, remote_lines::differences(snapshot, encoded, known)).await {
+                Err(Error::Unreachable { .. }) if !broken => broken = true,
+                Err(Error::Inconsistent) if known.is_some() => {
+                    (header.scope, known) = (Scope::Everything, None);
                 }
+                result => return result,
             }
-        };
-        let limit = REMOTE_CALL_LIMIT;
-        tokio::time::timeout(limit, sending).await.unwrap_or(Err(Error::TimedOut { limit }))
+        }
     }
 
     fn failed(&self, target: &Target, error: Error) -> StoreError {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cronofy_operator::api::{ABANDON_CHANNEL, GROUP, REQUESTED_AT};
+use cronofy_operator::api::{ABANDON_CHANNEL, ABANDON_STORE, GROUP, REQUESTED_AT};
 use cronofy_operator::crds;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
@@ -79,7 +79,9 @@ fn annotations(page: &mut String) {
         page,
         "\n## Annotations of a subscription\n\n| Annotation | Meaning |\n| --- | --- |\n\
          | `{REQUESTED_AT}` | Any new value asks for a full read now. `status.lastHandledRequest` says which one was acted on. |\n\
-         | `{ABANDON_CHANNEL}` | `\"true\"` lets a deletion go on although the push channel could not be closed. |\n\n\
+         | `{ABANDON_CHANNEL}` | `\"true\"` lets a deletion go on although the push channel could not be closed. |\n\
+         | `{ABANDON_STORE}` | URLs of calendar stores that are gone for good: what may stand there is left behind. More than one \
+         is set apart by commas. |\n\n\
          Both kinds belong to the group `{GROUP}`."
     )
     .unwrap();

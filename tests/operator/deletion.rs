@@ -5,9 +5,8 @@ use crate::support::{PATIENCE, World, condition, event};
 use cronofy_sim::Endpoint;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::DeleteParams;
 use serde_json::json;
 use testenv::{ControlPlane, Options, eventually};
 
@@ -20,12 +19,6 @@ async fn copied(world: &World, spec: serde_json::Value) {
     world.subscribe("all", spec).await;
     world.ready("all").await;
     world.titles("all", &["one"]).await;
-}
-
-async fn event_reasons(world: &World) -> Vec<String> {
-    let api: Api<Event> = Api::namespaced(world.client.clone(), world.ns());
-    let events = api.list(&ListParams::default()).await.unwrap();
-    events.items.into_iter().filter_map(|event| event.reason).collect()
 }
 
 #[tokio::test]
@@ -82,7 +75,7 @@ async fn an_annotation_lets_a_person_give_the_channel_up() {
     world.annotate("all", "cronofy-operator.dev/abandonChannel", "true").await;
     world.gone("all").await;
     assert!(world.output("all-events").await.is_none());
-    let told = || async { event_reasons(&world).await.contains(&"ChannelLeaked".to_owned()).then_some(()) };
+    let told = || async { world.event_reasons().await.contains(&"ChannelLeaked".to_owned()).then_some(()) };
     eventually("an Event names what is left behind", PATIENCE, told).await.unwrap();
 }
 
@@ -108,7 +101,7 @@ async fn a_deletion_ends_when_nobody_can_close_the_channel_any_more() {
         let _operator = world.operator().await;
         world.gone("all").await;
         assert!(world.output("all-events").await.is_none(), "{cause}");
-        let leaked = event_reasons(&world).await.contains(&"ChannelLeaked".to_owned());
+        let leaked = world.event_reasons().await.contains(&"ChannelLeaked".to_owned());
         assert_eq!(leaked, cause != "channel", "{cause}");
     }
 }
@@ -125,7 +118,7 @@ async fn an_application_that_went_first_does_not_leave_the_channel_behind_while_
     deleted(&world, "all").await;
     world.gone("all").await;
     assert_eq!(world.sim.open_channels(&world.account).len(), 0);
-    assert!(!event_reasons(&world).await.contains(&"ChannelLeaked".to_owned()));
+    assert!(!world.event_reasons().await.contains(&"ChannelLeaked".to_owned()));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod filters;
 mod hostile_reader;
 mod idle;
 mod isolation;
+mod killed;
 mod large;
 mod marks;
 mod months;

@@ -1,5 +1,6 @@
 //! Outputs in a calendar store.
 
+use cronofy_operator::api::{ABANDON_STORE, CalendarSubscription};
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -110,7 +111,7 @@ async fn events_move_into_a_calendar_store_and_back_and_are_complete_in_one_of_b
             (old == 0 && new == 300).then_some(())
         };
         eventually(&format!("moved to {kind}"), PATIENCE, moved).await.unwrap();
-        let is_told = |subscription: &cronofy_operator::api::CalendarSubscription| {
+        let is_told = |subscription: &CalendarSubscription| {
             let output = subscription.status.as_ref().and_then(|status| status.output.as_ref());
             condition(subscription, "Ready").0 == "True" && output.is_some_and(|output| output.kind == kind)
         };
@@ -154,27 +155,25 @@ async fn a_store_that_nobody_allowed_is_not_called() {
     let message = world.refused("all", "NotSupported").await;
     assert!(message.contains("spec.store.remote.url") && message.contains("--allow-remote-store"), "{message}");
     world.subscribe("all", json!({ "store": { "type": "Remote" } })).await;
-    let of_none = |subscription: &cronofy_operator::api::CalendarSubscription| {
-        condition(subscription, "Stalled").2.contains("runs without --store-url")
-    };
+    let of_none =
+        |subscription: &CalendarSubscription| condition(subscription, "Stalled").2.contains("runs without --store-url");
     world.until("all", "says what to set", of_none).await;
     assert!(operator.terminate().await);
     assert_eq!(remote.proxy.accepted(), 0);
 
-    // Once it was allowed, and is not any more, what stands there cannot be removed: the condition says so until it is allowed.
+    // Once it was allowed, and is not any more, what stands there cannot be removed: that is said until it is allowed.
     let operator = remote.operator(&world, &["--allow-remote-store", &remote.url()]).await;
     world.subscribe("all", spec).await;
     let uid = world.ready("all").await.uid().unwrap();
     assert!(operator.terminate().await);
     let operator = remote.operator(&world, &[]).await;
     world.subscribe("all", json!({ "store": { "type": "ConfigMap" } })).await;
-    let message = world.refused("all", "StoreUnavailable").await;
-    let wanted = format!("run the operator with --allow-remote-store {} until they are", remote.url());
-    assert!(message.contains(&wanted), "{message}");
+    world.titles("all", &["Dentist"]).await;
+    world.until("all", "says what is left", |subscription| left_at(subscription, &remote)).await;
+    assert!(remote.served.text(&uid).await.contains("Dentist"));
     assert!(operator.terminate().await);
     let _operator = remote.operator(&world, &["--allow-remote-store", &remote.url()]).await;
-    world.ready("all").await;
-    world.titles("all", &["Dentist"]).await;
+    world.until("all", "has nothing elsewhere", has_nothing_elsewhere).await;
     assert_eq!(remote.served.text(&uid).await, "");
 }
 
@@ -191,20 +190,95 @@ async fn events_move_from_one_calendar_store_to_another() {
     one.titles(&uid, &["Dentist"]).await;
     world.at_rest("all").await;
 
-    // The new copy is made although the old one is out of reach; that it is, the condition says.
+    // The new copy is made, and kept current, although the old one is out of reach; that it is, the condition says.
     one.proxy.cut();
     world.subscribe("all", spec(&other)).await;
     other.titles(&uid, &["Dentist"]).await;
-    let message = world.refused("all", "StoreUnavailable").await;
-    assert!(message.starts_with(&format!("the calendar store at {}: it cannot be reached", one.url())), "{message}");
+    world.until("all", "says what is left", |subscription| left_at(subscription, &one)).await;
+    world.sim.put_event(&world.account, event("Lunch", 2)).unwrap();
+    other.titles(&uid, &["Dentist", "Lunch"]).await;
     one.proxy.resume();
-    world
-        .until("all", "says where the events are", |subscription| {
-            let output = subscription.status.as_ref().and_then(|status| status.output.as_ref());
-            condition(subscription, "Ready").0 == "True"
-                && output.is_some_and(|output| output.url.as_deref() == Some(other.url().as_str()))
-        })
-        .await;
+    // Looked at again after some minutes, or when the spec changes.
+    let spec = |past_days| json!({ "store": { "type": "Remote", "remote": { "url": other.url() } }, "window": { "pastDays": past_days } });
+    world.subscribe("all", spec(40)).await;
+    let ready = world.until("all", "has nothing elsewhere", has_nothing_elsewhere).await;
+    assert_eq!(ready.status.unwrap().output.unwrap().url, Some(other.url()));
+    assert_eq!(one.served.text(&uid).await, "");
+}
+
+/// Says that events may still stand in this store, and is well otherwise.
+fn left_at(subscription: &CalendarSubscription, remote: &Remote) -> bool {
+    let says = condition(subscription, "Synced").2;
+    condition(subscription, "Ready").0 == "True"
+        && subscription.status.as_ref().is_some_and(|status| status.other_stores == [remote.url()])
+        && says.contains(&format!("events may still stand in the calendar store at {}", remote.url()))
+        && says.contains("cronofy-operator.dev/abandonStore")
+}
+
+fn has_nothing_elsewhere(subscription: &CalendarSubscription) -> bool {
+    let none = subscription.status.as_ref().is_some_and(|status| status.other_stores.is_empty());
+    none && condition(subscription, "Ready").0 == "True" && !condition(subscription, "Synced").2.contains("still stand")
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_for_good_is_given_up_by_an_annotation() {
+    let (world, one, other) = (World::start("given-up").await, Remote::start().await, Remote::start().await);
+    world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
+    let urls = [one.url(), other.url()].join(",");
+    let _operator = one.operator(&world, &["--allow-remote-store", &urls]).await;
+    let spec = |remote: &Remote| json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } });
+    world.subscribe("all", spec(&one)).await;
+    let uid = world.ready("all").await.uid().unwrap();
+    world.at_rest("all").await;
+    one.proxy.cut();
+    world.subscribe("all", spec(&other)).await;
+    world.until("all", "says what is left", |subscription| left_at(subscription, &one)).await;
+
+    // Another store's URL gives up nothing of this one.
+    world.annotate("all", ABANDON_STORE, "https://store.calendars.svc").await;
+    world.sim.put_event(&world.account, event("Lunch", 2)).unwrap();
+    other.titles(&uid, &["Dentist", "Lunch"]).await;
+    world.until("all", "still says what is left", |subscription| left_at(subscription, &one)).await;
+    world.annotate("all", ABANDON_STORE, &format!("https://store.calendars.svc, {}/", one.url())).await;
+    world.until("all", "has nothing elsewhere", has_nothing_elsewhere).await;
+    let told = || async {
+        let told = world.event_reasons().await;
+        let once = |reason: &str| told.iter().filter(|told| *told == reason).count() == 1;
+        ["EventsLeftElsewhere", "EventsLeftBehind"].into_iter().all(once).then_some(())
+    };
+    eventually("both are told once", PATIENCE, told).await.unwrap();
+
+    // The same where a deletion waits for it.
+    world.at_rest("all").await;
+    other.proxy.cut();
+    world.subscriptions().delete("all", &DeleteParams::default()).await.unwrap();
+    world.until("all", "waits", |subscription| condition(subscription, "Ready").2.contains("cannot be reached")).await;
+    world.annotate("all", ABANDON_STORE, &other.url()).await;
+    world.gone("all").await;
+    assert_eq!(world.sim.open_channels(&world.account).len(), 0);
+    for (remote, title) in [(&one, "Dentist"), (&other, "Lunch")] {
+        assert!(remote.served.text(&uid).await.contains(title), "nothing was removed");
+    }
+}
+
+/// It dies between the commit and the status that tells of it, and then the spec wants the events elsewhere.
+#[tokio::test]
+async fn a_store_is_noted_before_it_has_events() {
+    let (world, one, other) = (World::start("noted").await, Remote::start().await, Remote::start().await);
+    world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
+    let urls = [one.url(), other.url()].join(",");
+    let operator = one.operator(&world, &["--allow-remote-store", &urls]).await;
+    let spec = |remote: &Remote| json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } });
+    one.served.lose_commits(true);
+    let uid = world.subscribe("all", spec(&one)).await.uid().unwrap();
+    one.titles(&uid, &["Dentist"]).await;
+    operator.kill();
+    let status = world.subscriptions().get("all").await.unwrap().status.unwrap();
+    assert_eq!((status.output, status.other_stores), (None, vec![one.url()]));
+    world.subscribe("all", spec(&other)).await;
+    let _operator = one.operator(&world, &["--allow-remote-store", &urls]).await;
+    other.titles(&uid, &["Dentist"]).await;
+    world.until("all", "has nothing elsewhere", has_nothing_elsewhere).await;
     assert_eq!(one.served.text(&uid).await, "");
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::Listener;
@@ -33,6 +34,7 @@ pub struct Served {
 #[derive(Default)]
 struct Seen {
     losing: AtomicBool,
+    losing_commits: AtomicBool,
     requests: Mutex<Vec<String>>,
 }
 
@@ -89,6 +91,11 @@ impl Served {
         self.seen.losing.store(losing, Ordering::SeqCst);
     }
 
+    /// The same for commits alone.
+    pub fn lose_commits(&self, losing: bool) {
+        self.seen.losing_commits.store(losing, Ordering::SeqCst);
+    }
+
     /// The requests since the last call, as method and status.
     pub fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.seen.requests.lock().unwrap())
@@ -112,7 +119,8 @@ async fn watch(State(seen): State<Arc<Seen>>, request: Request, next: Next) -> R
     let method = request.method().clone();
     let answer = next.run(request).await;
     seen.requests.lock().unwrap().push(format!("{method} {}", answer.status().as_u16()));
-    if seen.losing.load(Ordering::SeqCst) {
+    let lost = seen.losing_commits.load(Ordering::SeqCst) && method == Method::PUT;
+    if lost || seen.losing.load(Ordering::SeqCst) {
         return Response::new(Body::from_stream(stream::iter([Err::<Vec<u8>, _>("the connection breaks")])));
     }
     answer

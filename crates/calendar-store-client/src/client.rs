@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::answer::Lines;
-use crate::{Address, CommitHeader, Committed, Error, Head, HeadHeader, LINES, Line, Reason, SUBSCRIPTIONS};
+use crate::{Address, CommitHeader, Committed, Error, Head, HeadHeader, LINES, Line, Reason, SUBSCRIPTIONS, Scope};
 
 /// A connection is made within this time, or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// What a commit is given more time for.
+const LEAST_BYTES_A_SECOND: u64 = 256 * 1024;
 /// Bytes of a piece of a body.
 const PIECE: usize = 64 * 1024;
 /// Pieces that wait to be sent.
@@ -40,7 +42,7 @@ pub struct Options {
     /// A PEM file with the authorities that alone may vouch for the store; read again when it changes. Without: those of the
     /// system.
     pub authorities: Option<PathBuf>,
-    /// How long one call may take.
+    /// How long one call may take; a commit of everything a second more for each 256 KiB.
     pub limit: Duration,
     /// What the client calls itself.
     pub user_agent: String,
@@ -198,7 +200,7 @@ impl Client {
         header: &CommitHeader,
         lines: impl Iterator<Item = Line> + Send,
     ) -> Result<Sent, Error> {
-        self.in_time(async {
+        self.in_time_of(self.commit_limit(header), async {
             let (send, receive) = mpsc::channel::<Result<Bytes, Error>>(AHEAD);
             let pieces =
                 stream::unfold(
@@ -258,8 +260,20 @@ impl Client {
         .await
     }
 
+    /// A large calendar takes its time, and a store that does not answer is not to be waited for as long when little is sent.
+    fn commit_limit(&self, header: &CommitHeader) -> Duration {
+        let bytes = match header.scope {
+            Scope::Everything => header.state.bytes,
+            Scope::Changes => 0,
+        };
+        self.options.limit.saturating_add(Duration::from_secs(bytes / LEAST_BYTES_A_SECOND))
+    }
+
     async fn in_time<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let limit = self.options.limit;
+        self.in_time_of(self.options.limit, call).await
+    }
+
+    async fn in_time_of<T>(&self, limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::time::timeout(limit, call).await.unwrap_or(Err(Error::TimedOut { limit }))
     }
 

@@ -184,6 +184,20 @@ impl ControlPlane {
     /// # Errors
     /// [`Error::Kube`] if the API server refuses, e.g. since there is no such namespace.
     pub async fn service_account_access(&self, namespace: &str, name: &str) -> Result<Access, Error> {
+        let token = SecretString::from(self.service_account_token(namespace, name, &[]).await?);
+        Ok(Access { token, namespace: namespace.to_owned(), ..self.admin_access() })
+    }
+
+    /// A token of a `ServiceAccount`, made now if it is absent, for these audiences, or for the API server.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::service_account_access`].
+    pub async fn service_account_token(
+        &self,
+        namespace: &str,
+        name: &str,
+        audiences: &[&str],
+    ) -> Result<String, Error> {
         let accounts = Api::<ServiceAccount>::namespaced(self.admin()?, namespace);
         let account = ServiceAccount {
             metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
@@ -195,15 +209,18 @@ impl ControlPlane {
             Err(error) => return Err(error.into()),
         }
         let request = TokenRequest {
-            spec: Some(TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() }),
+            spec: Some(TokenRequestSpec {
+                audiences: Some(audiences.iter().map(|audience| (*audience).to_owned()).collect()),
+                expiration_seconds: Some(TOKEN_SECONDS),
+                ..TokenRequestSpec::default()
+            }),
             ..TokenRequest::default()
         };
         let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
-        let token = answer
+        answer
             .status
             .and_then(|status| status.token)
-            .ok_or_else(|| Error::Malformed("the answer to a TokenRequest has no token".into()))?;
-        Ok(Access { token: SecretString::from(token), namespace: namespace.to_owned(), ..self.admin_access() })
+            .ok_or_else(|| Error::Malformed("the answer to a TokenRequest has no token".into()))
     }
 
     /// A client of the current runtime for a `ServiceAccount`, made now if it is absent.

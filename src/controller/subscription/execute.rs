@@ -128,6 +128,7 @@ impl<'a> Driver<'a> {
                 Step::Finish => return Ok((step, pass.observed)), // the object goes: nobody reads its status
                 Step::Wait { .. } | Step::Stop(_) => {
                     let rest = async {
+                        self.settle().await?;
                         self.write_status(&pass.observed, Some(&step)).await?;
                         self.tidy(&pass).await;
                         Ok::<_, Error>(())
@@ -136,7 +137,7 @@ impl<'a> Driver<'a> {
                     return Ok((step, pass.observed));
                 }
                 Step::Record(record) => self.record(&mut pass, record).instrument(span).await?,
-                step => self.perform(&mut pass, step).instrument(span).await,
+                step => self.perform(&mut pass, step).instrument(span).await?,
             };
             pass.origin = traces::also_for_what_came(pass.origin, &self.object);
             tally(&self.context.metrics, &step, &outcome, pass.purpose);
@@ -178,23 +179,26 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Performs one step outside. Whatever goes wrong is an outcome, too.
-    async fn perform(&self, pass: &mut Pass, step: &Step) -> Outcome {
+    /// Performs one step outside. Whatever goes wrong there is an outcome, too.
+    async fn perform(&mut self, pass: &mut Pass, step: &Step) -> Result<Outcome, Error> {
         let lane = Self::lane(&pass.observed, None);
-        match step {
+        Ok(match step {
             Step::Load => {
                 let loaded = self.load(pass).await;
                 let present = pass.head.as_ref().is_some_and(|head| head.output.is_some());
                 match (pass.unsettled, present) {
                     (false, _) => loaded,
-                    (true, true) => self.without_others(&pass.observed, loaded).await,
+                    (true, true) => self.without_others(&pass.observed, loaded).await?,
                     // Where there is none yet, a former one stays until the first commit, with what is still allowed of it.
                     (true, false) => self.narrowed(loaded).await,
                 }
             }
-            Step::Commit(snapshot) => self.commit(pass, snapshot).await,
-            Step::Erase => match self.place.store.erase(&self.place.target).await {
-                Ok(()) => self.without_others(&pass.observed, Outcome::Erased).await,
+            Step::Commit(snapshot) => self.commit(pass, snapshot).await?,
+            Step::Erase => match outputs::end(self.context, &self.object, false).await {
+                Ok(()) => {
+                    self.note_others(Vec::new()).await?;
+                    Outcome::Erased
+                }
                 Err(error) => Outcome::Failed(error.failure()),
             },
             Step::RefreshToken => self.refresh_token(pass).await,
@@ -226,7 +230,7 @@ impl<'a> Driver<'a> {
             Step::ReadEvents(request) => self.read(pass, request).await,
             // Rests and records are not performed here.
             Step::Record(_) | Step::Wait { .. } | Step::Stop(_) | Step::Finish => Outcome::NotFound,
-        }
+        })
     }
 
     async fn load(&self, pass: &mut Pass) -> Outcome {
@@ -311,8 +315,9 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn commit(&self, pass: &mut Pass, snapshot: &Snapshot) -> Outcome {
-        let Some(head) = &pass.head else { return Outcome::HeadMoved };
+    async fn commit(&mut self, pass: &mut Pass, snapshot: &Snapshot) -> Result<Outcome, Error> {
+        self.announce().await?;
+        let Some(head) = &pass.head else { return Ok(Outcome::HeadMoved) };
         let full = pass.observed.record.last_full_sync != Some(snapshot.last_full_sync);
         let Place { store, target } = &self.place;
         match store.commit(target, head.version.as_ref(), snapshot).await {
@@ -333,30 +338,32 @@ impl<'a> Driver<'a> {
                 pass.head = Some(Head { version: Some(version), ..Head::default() });
                 let committed = Outcome::Committed { output, changed };
                 // Another name means that nothing stood there, so that everything was read.
-                if full { self.without_others(&pass.observed, committed).await } else { committed }
+                if full { self.without_others(&pass.observed, committed).await } else { Ok(committed) }
             }
-            Err(StoreError::HeadMoved) => Outcome::HeadMoved,
-            Err(error) => Outcome::Failed(error.failure()),
+            Err(StoreError::HeadMoved) => Ok(Outcome::HeadMoved),
+            Err(error) => Ok(Outcome::Failed(error.failure())),
         }
     }
 
-    /// What came of a step, once no output of the subscription stands anywhere else: a former one is not kept current any more,
-    /// and what the owner had erased must be nowhere. Secrets are never listed: of those only the last one is known.
-    async fn without_others(&self, observed: &Observed, outcome: Outcome) -> Outcome {
+    /// What came of a step, once no output of the subscription stands anywhere else in the cluster: a former one is not kept current
+    /// any more. Secrets are never listed: of those only the last one is known. Calendar stores that are out of reach are noted.
+    async fn without_others(&mut self, observed: &Observed, outcome: Outcome) -> Result<Outcome, Error> {
         let former = observed.record.output.as_ref().filter(|output| !self.place.is_of(output));
-        let former = former.map(|output| Place::earlier(self.context, &self.object, output));
+        let in_cluster = former.filter(|former| former.url.is_none());
+        let in_cluster = in_cluster.map(|output| Place::earlier(self.context, &self.object, output));
         let removed = async {
-            if let Some(former) = former.transpose()?.flatten()
-                && !outputs::are_one(&former, &self.place).await?
-            {
+            if let Some(former) = in_cluster.transpose()?.flatten() {
                 former.store.erase(&former.target).await?;
             }
             outputs::erase_others(self.context, &self.place).await
         };
-        match removed.await {
-            Ok(()) => outcome,
-            Err(error) => Outcome::Failed(error.failure()),
+        if let Err(error) = removed.await {
+            return Ok(Outcome::Failed(error.failure()));
         }
+        let mut others = self.others();
+        others.extend(former.and_then(|former| former.url.clone()).filter(|url| !others.contains(url)));
+        self.empty(others).await?;
+        Ok(outcome)
     }
 
     /// What came of a step, once a former output has no more in it than it may have.

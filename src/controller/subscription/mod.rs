@@ -9,6 +9,7 @@ mod dereference;
 mod execute;
 mod move_out;
 mod narrow;
+mod others;
 mod outputs;
 mod status;
 mod tally;
@@ -35,7 +36,7 @@ use self::verdict::Verdict;
 use super::context::Context;
 use super::looks::Looks;
 use super::secrets;
-use crate::api::{ABANDON_CHANNEL, CalendarSubscription, CronofyApplication, FINALIZER, REQUESTED_AT};
+use crate::api::{ABANDON_CHANNEL, ABANDON_STORE, CalendarSubscription, CronofyApplication, FINALIZER, REQUESTED_AT};
 use crate::kubernetes::{self, CallError};
 use crate::store::StoreError;
 use crate::traces;
@@ -173,7 +174,7 @@ async fn keep(
 
 /// Fingerprint of what people ask for.
 fn asked(object: &CalendarSubscription, application: Option<&CronofyApplication>) -> String {
-    let annotations = [REQUESTED_AT, ABANDON_CHANNEL].map(|key| object.annotations().get(key));
+    let annotations = [REQUESTED_AT, ABANDON_CHANNEL, ABANDON_STORE].map(|key| object.annotations().get(key));
     let application = application.map(|application| application.metadata.generation);
     calendar_sync::fingerprint(&(object.metadata.generation, annotations, application))
 }
@@ -183,7 +184,7 @@ fn rest(context: &Context, uid: &str, step: &Step, memory: Memory) -> Action {
     let mut tidy = None;
     context.remember(uid, |remembered| {
         remembered.memory = memory;
-        tidy = remembered.tidy;
+        tidy = remembered.tidy.into_iter().chain(remembered.others).min();
     });
     if let Step::Stop(Stop::Failed(_)) = step {
         return Action::requeue(context.next_look(uid));

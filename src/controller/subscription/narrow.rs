@@ -3,7 +3,7 @@
 
 use calendar_sync::{Stored, Visibility};
 
-use super::outputs::Place;
+use super::outputs::{self, Place};
 use super::validate;
 use crate::api::CalendarSubscription;
 use crate::controller::context::Context;
@@ -22,7 +22,10 @@ pub async fn outputs(context: &Context, object: &CalendarSubscription) -> Result
             Ok(place) => one(&place, visibility).await,
             Err(error) => Err(error),
         };
-        outcome = outcome.and(narrowed);
+        match narrowed {
+            Err(error) if outputs::is_given_up(object, error.out_of_reach()) => {}
+            narrowed => outcome = outcome.and(narrowed),
+        }
     }
     outcome
 }

@@ -4,8 +4,9 @@ use calendar_sync::Output;
 use kube::ResourceExt as _;
 
 use super::status;
-use crate::api::{CalendarSubscription, DeletionPolicy, StoreKind};
+use crate::api::{ABANDON_STORE, CalendarSubscription, DeletionPolicy, StoreKind};
 use crate::controller::context::Context;
+use crate::controller::events::Note;
 use crate::store::{EventStore as _, InvalidName, NoRemote, Owner, Store, StoreError, Target};
 
 /// An output: the store and the name in it.
@@ -80,13 +81,26 @@ impl Place {
         output.map_or(Ok(None), |output| Self::earlier(context, object, &output))
     }
 
+    /// The place of a subscription in the calendar store at `url`.
+    ///
+    /// # Errors
+    /// If that may not be called any more.
+    fn in_store(context: &Context, object: &CalendarSubscription, url: &str) -> Result<Option<Self>, StoreError> {
+        let store = Store::Remote(context.remotes.reopen(url, context.outputs.clone())?);
+        Ok(Self::of(object, store, object.name_any()).ok())
+    }
+
     /// Where the spec wants the events, and then where they stand if that is elsewhere.
+    fn outputs(context: &Context, object: &CalendarSubscription) -> Vec<Result<Self, StoreError>> {
+        let wanted = Self::wanted(context, object).into_iter().map(Ok);
+        distinct(wanted.chain(Self::written(context, object).transpose()))
+    }
+
+    /// The same, and then the other calendar stores in which some may stand.
     pub fn all(context: &Context, object: &CalendarSubscription) -> Vec<Result<Self, StoreError>> {
-        let wanted = Self::wanted(context, object).ok();
-        let is_wanted = |written: &Self| wanted.as_ref().is_some_and(|wanted| wanted.is(written));
-        let former = Self::written(context, object).transpose();
-        let former = former.filter(|former| !former.as_ref().is_ok_and(is_wanted));
-        wanted.clone().map(Ok).into_iter().chain(former).collect()
+        let others = object.status.iter().flat_map(|status| &status.other_stores);
+        let others = others.filter_map(|url| Self::in_store(context, object, url).transpose());
+        distinct(Self::outputs(context, object).into_iter().chain(others))
     }
 
     /// Whether it is the same place.
@@ -102,24 +116,73 @@ impl Place {
     }
 }
 
-/// Ends all outputs of a subscription that is being deleted: where its spec wants them, and where they stood if it was changed
-/// and they were not moved yet.
+/// Without those that come twice.
+fn distinct(places: impl Iterator<Item = Result<Place, StoreError>>) -> Vec<Result<Place, StoreError>> {
+    let mut known: Vec<Result<Place, StoreError>> = Vec::new();
+    for place in places {
+        let is_known = |place: &Place| known.iter().flatten().any(|known| known.is(place));
+        if !place.as_ref().is_ok_and(is_known) {
+            known.push(place);
+        }
+    }
+    known
+}
+
+/// Ends all outputs of a subscription: where its spec wants them, where they stood if it was changed and they were not moved yet,
+/// and what is left in other calendar stores, which is never retained. One that is out of reach is left behind if a person has given
+/// it up.
 pub async fn end(context: &Context, object: &CalendarSubscription, retain: bool) -> Result<(), StoreError> {
     // One that is out of reach does not keep the others where they are.
-    let mut outcome = Ok(());
+    let (mut outcome, mut left_behind) = (Ok(()), Vec::new());
+    let outputs = Place::outputs(context, object);
+    let retained = |place: &Place| retain && outputs.iter().flatten().any(|output| output.is(place));
     for place in Place::all(context, object) {
         let ended = match place {
-            Ok(Place { store, target }) if retain => store.release(&target).await,
+            Ok(place) if retained(&place) => place.store.release(&place.target).await,
             Ok(Place { store, target }) => store.erase(&target).await,
             Err(error) => Err(error),
         };
-        outcome = outcome.and(ended);
+        match ended {
+            Err(error) if is_given_up(object, error.out_of_reach()) => {
+                left_behind.extend(error.out_of_reach().map(note))
+            }
+            ended => outcome = outcome.and(ended),
+        }
     }
     outcome?;
-    match Place::wanted(context, object).ok().filter(|_| !retain) {
-        Some(place) => erase_others(context, &place).await,
-        None => Ok(()),
+    if let Some(place) = Place::wanted(context, object).ok().filter(|_| !retain) {
+        erase_others(context, &place).await?;
     }
+    context.events.publish(object, left_behind).await;
+    Ok(())
+}
+
+/// Removes what stands in another calendar store than the present place.
+pub async fn empty(
+    context: &Context,
+    object: &CalendarSubscription,
+    present: &Place,
+    url: &str,
+) -> Result<(), StoreError> {
+    match Place::in_store(context, object, url)? {
+        Some(other) if !are_one(&other, present).await? => other.store.erase(&other.target).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether a person has said that the calendar store at `url` is gone for good.
+pub fn is_given_up(object: &CalendarSubscription, url: Option<&str>) -> bool {
+    let plain = |url: &str| url.trim().trim_end_matches('/').to_owned();
+    let given_up = object.annotations().get(ABANDON_STORE);
+    url.zip(given_up).is_some_and(|(url, given_up)| given_up.split(',').any(|given_up| plain(given_up) == plain(url)))
+}
+
+/// What is told of a store that was given up.
+pub fn note(url: &str) -> Note {
+    let text = format!(
+        "whatever events stand in the calendar store at {url} are left behind, since {ABANDON_STORE} gives it up and it is out of reach"
+    );
+    Note::warning("EventsLeftBehind", "Erase", text)
 }
 
 /// Removes what is labelled as the subscription's and stands under any other name. A calendar store has none; what is in the
@@ -136,7 +199,7 @@ pub async fn erase_others(context: &Context, Place { store, target }: &Place) ->
 }
 
 /// Whether two places are one calendar store that is reached in two ways: then what stands there is the output, not a former one.
-pub async fn are_one(former: &Place, present: &Place) -> Result<bool, StoreError> {
+async fn are_one(former: &Place, present: &Place) -> Result<bool, StoreError> {
     if former.store.kind() != StoreKind::Remote || present.store.kind() != StoreKind::Remote {
         return Ok(false);
     }

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use super::verdict::Verdict;
 use crate::api::{
-    ABANDON_CHANNEL, AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, FailureStatus,
-    HeldDeletions, NextChannel, NextWork, NotificationStatus, OutputStatus, ProfileStatus, REQUESTED_AT, SyncStatus,
-    condition,
+    ABANDON_CHANNEL, ABANDON_STORE, AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus,
+    FailureStatus, HeldDeletions, NextChannel, NextWork, NotificationStatus, OutputStatus, ProfileStatus, REQUESTED_AT,
+    SyncStatus, condition,
 };
 use crate::kubernetes::{self, CallError};
 
@@ -131,7 +131,10 @@ pub fn compose(
             channel_only: None,
         }));
     }
-    for (kind, says) in verdict.conditions() {
+    // What it is now the output of is no other store any more.
+    let present = status.output.as_ref().and_then(|output| output.url.clone());
+    status.other_stores.retain(|url| Some(url) != present.as_ref());
+    for (kind, says) in verdict.conditions(&status.other_stores) {
         let desired = DesiredCondition::new(kind, says.status, says.reason, says.message);
         let _changed = conditions::set(&mut status.conditions, desired.observed_generation(generation));
     }
@@ -342,7 +345,9 @@ fn only_mark_differs(one: &CalendarSubscription, other: &CalendarSubscription) -
     };
     // An annotation changes no generation, but it may ask for something.
     let annotation = |object: &CalendarSubscription, name| object.annotations().get(name).cloned();
-    let asked = |object: &CalendarSubscription| [REQUESTED_AT, ABANDON_CHANNEL].map(|name| annotation(object, name));
+    let asked = |object: &CalendarSubscription| {
+        [REQUESTED_AT, ABANDON_CHANNEL, ABANDON_STORE].map(|name| annotation(object, name))
+    };
     one.uid() == other.uid()
         && asked(one) == asked(other)
         && one.metadata.generation == other.metadata.generation
@@ -421,6 +426,7 @@ mod tests {
             ("/metadata/generation", json!(2)),
             ("/metadata/annotations", json!({ REQUESTED_AT: "now" })),
             ("/metadata/annotations", json!({ ABANDON_CHANNEL: "true" })),
+            ("/metadata/annotations", json!({ ABANDON_STORE: "https://store.calendars.svc" })),
             ("/status/observedGeneration", json!(2)),
         ] {
             assert!(!only_mark_differs(&before, &set(pointer, value)), "{pointer}");

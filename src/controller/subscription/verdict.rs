@@ -48,10 +48,12 @@ pub enum Verdict<'a> {
 
 impl Verdict<'_> {
     /// Every condition, with the summary first.
-    pub fn conditions(&self) -> [(&'static str, Says); 6] {
+    ///
+    /// `others` are the calendar stores in which events may stand although the output is elsewhere.
+    pub fn conditions(&self, others: &[String]) -> [(&'static str, Says); 6] {
         match self {
             Verdict::Refused(refusal) => refused(refusal),
-            Verdict::Engine { desired, observed, resting, now } => engine(desired, observed, *resting, *now),
+            Verdict::Engine { desired, observed, resting, now } => engine(desired, observed, *resting, *now, others),
         }
     }
 }
@@ -76,14 +78,20 @@ fn refused(refusal: &Refusal) -> [(&'static str, Says); 6] {
     ]
 }
 
-fn engine(desired: &Desired, observed: &Observed, resting: Option<&Step>, now: Timestamp) -> [(&'static str, Says); 6] {
+fn engine(
+    desired: &Desired,
+    observed: &Observed,
+    resting: Option<&Step>,
+    now: Timestamp,
+    others: &[String],
+) -> [(&'static str, Says); 6] {
     let stop = match resting {
         Some(Step::Stop(stop)) => Some(*stop),
         _ => None,
     };
     let credentials = credentials(observed);
     let channel = channel(desired, observed, stop, now);
-    let synced = synced(desired, observed, stop);
+    let synced = synced(desired, observed, stop, others);
     let ready = ready(desired, observed, [&credentials, &synced, &channel]);
     let failures = observed.record.failures.as_ref();
     // Events are read although the channel waits for a person, and that it does is said while they are.
@@ -224,7 +232,7 @@ fn channel(desired: &Desired, observed: &Observed, stop: Option<Stop>, now: Time
     }
 }
 
-fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
+fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>, others: &[String]) -> Says {
     let record = &observed.record;
     if let Some(time) = record.erased {
         let message = format!(
@@ -259,7 +267,8 @@ fn synced(desired: &Desired, observed: &Observed, stop: Option<Stop>) -> Says {
         Some(url) => format!("the calendar store at {url}"),
         None => format!("{} {}", output.kind, output.name),
     };
-    yes("Synced", format!("{} in {place}{range} ({})", events(output.events), desired.time_zone.name()))
+    let left = if others.is_empty() { String::new() } else { left_elsewhere(others) };
+    yes("Synced", format!("{} in {place}{range} ({}){left}", events(output.events), desired.time_zone.name()))
 }
 
 fn ready(desired: &Desired, observed: &Observed, causes: [&Says; 3]) -> Says {
@@ -305,6 +314,16 @@ fn held(missing: usize, of: usize, since: Timestamp) -> String {
     format!(
         "a full read at {since:.0} lacked {missing} of {of} events: they are kept until a second one after {again:.0} agrees; \
          if they were deleted on purpose, there is nothing to do, else look into the calendar"
+    )
+}
+
+/// What is still to be removed from stores that are out of reach. While events are first written elsewhere, nobody sees this.
+fn left_elsewhere(others: &[String]) -> String {
+    format!(
+        "; events may still stand in the calendar store at {}, which is tried again until they are removed: see that it answers \
+         and may be called (--allow-remote-store), or, if it is gone for good, set the annotation {} to its URL",
+        others.join(" and "),
+        crate::api::ABANDON_STORE
     )
 }
 

@@ -1,6 +1,7 @@
 //! What integration tests stand on: a real API server, a simulated Cronofy over HTTP, the operator as a child process with just
 //! the rights that the chart gives it.
 
+pub mod calendar_store;
 pub mod hook;
 pub mod operator;
 pub mod past;

@@ -9,8 +9,9 @@ use cronofy_operator::api::{CalendarSubscription, CronofyApplication};
 use cronofy_sim::{AccountDraft, Channel, Options, ReadQuery, Settings, Simulator};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -416,6 +417,13 @@ impl World {
                 self.events(name).await
             );
         }
+    }
+
+    /// The reasons of the Events in this world's namespace.
+    pub async fn event_reasons(&self) -> Vec<String> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), self.ns());
+        let events = api.list(&ListParams::default()).await.unwrap();
+        events.items.into_iter().filter_map(|event| event.reason).collect()
     }
 
     /// Waits until a subscription is gone.

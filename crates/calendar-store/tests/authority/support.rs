@@ -11,11 +11,7 @@ use calendar_store::{Access, Credentials, Limits, feeds, write};
 use calendar_store_client::{CommitHeader, Head, Line, Reason, Scope, State};
 use calendar_sync::Visibility;
 use http::{Request, StatusCode};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::Api;
-use kube::api::PostParams;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testenv::{ControlPlane, Scope as In};
@@ -138,13 +134,7 @@ fn rule(group: &str, verb: &str, resource: &str, name: Option<&str>) -> PolicyRu
 pub const EVENTS: &str = "calendarsubscriptions/events";
 
 pub async fn token(plane: &ControlPlane, namespace: &str, account: &str, audiences: &[&str]) -> String {
-    plane.service_account_access(namespace, account).await.unwrap();
-    let audiences = Some(audiences.iter().map(|audience| (*audience).to_owned()).collect());
-    let spec = TokenRequestSpec { audiences, expiration_seconds: Some(3600), ..TokenRequestSpec::default() };
-    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-    let accounts = Api::<ServiceAccount>::namespaced(plane.admin().unwrap(), namespace);
-    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap();
-    answer.status.unwrap().token.unwrap()
+    plane.service_account_token(namespace, account, audiences).await.unwrap()
 }
 
 /// A body of a commit of everything.

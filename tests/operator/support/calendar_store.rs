@@ -1,0 +1,131 @@
+//! The calendar store as a child process, so that it can be killed as pods are.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde_json::Value;
+use testenv::{Scope, eventually};
+
+use super::{PATIENCE, World};
+
+/// What tokens for it are requested for.
+pub const AUDIENCE: &str = "calendar-store";
+
+/// How a calendar store is started.
+pub struct CalendarStoreOptions {
+    database: String,
+    kubeconfig: PathBuf,
+    writer: String,
+    /// The file with the writer's token.
+    pub token: PathBuf,
+}
+
+/// A running calendar store.
+pub struct CalendarStore {
+    child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl CalendarStoreOptions {
+    /// One for this world's operator.
+    pub async fn new(world: &World, database: &str) -> Self {
+        let access = world.plane.service_account_access(world.ns(), "store").await.unwrap();
+        let delegator = [
+            rule("authentication.k8s.io", "tokenreviews", "create"),
+            rule("authorization.k8s.io", "subjectaccessreviews", "create"),
+        ];
+        let account = (world.ns(), "store");
+        let token = world.plane.service_account_token(world.ns(), "operator", &[AUDIENCE]).await.unwrap();
+        let kubeconfig = world.write_kubeconfig(&access);
+        let file = kubeconfig.with_extension("token");
+        std::fs::write(&file, token).unwrap();
+        testenv::grant(&world.client, Scope::Cluster, account, &delegator).await.unwrap();
+        Self {
+            database: database.to_owned(),
+            kubeconfig,
+            writer: format!("system:serviceaccount:{}:operator", world.ns()),
+            token: file,
+        }
+    }
+}
+
+/// A token of a `ServiceAccount` that may read this world's calendars from the store.
+pub async fn reader_token(world: &World) -> String {
+    let right = rule("cronofy-operator.dev", "calendarsubscriptions/events", "get");
+    let token = world.plane.service_account_token(world.ns(), "reader", &[AUDIENCE]).await.unwrap();
+    let here = Scope::Namespace(world.ns());
+    testenv::grant(&world.client, here, (world.ns(), "reader"), &[right]).await.unwrap();
+    token
+}
+
+impl CalendarStore {
+    /// Starts one and waits until it serves.
+    pub async fn start(options: &CalendarStoreOptions) -> Self {
+        let CalendarStoreOptions { database, kubeconfig, writer, token: _ } = options;
+        let mut child = Command::new(program())
+            .args(["serve", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--database", database])
+            .args(["--writer", writer, "--audience", AUDIENCE])
+            .env("KUBECONFIG", kubeconfig)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let (lines, written) = (BufReader::new(child.stderr.take().unwrap()), log.clone());
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                written.lock().unwrap().push(line);
+            }
+        });
+        let serving = eventually("the calendar store serves", PATIENCE, || async {
+            let log = log.lock().unwrap();
+            let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.into_iter().find(|line| line["message"] == "serving")?["listen"].as_str()?.parse().ok()
+        });
+        match serving.await {
+            Ok(address) => Self { child, address, log },
+            Err(error) => {
+                let _ = child.kill();
+                panic!("{error}; its log:\n{}", log.lock().unwrap().join("\n"))
+            }
+        }
+    }
+
+    /// SIGKILL: it gets to do nothing.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for CalendarStore {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("log of the calendar store at {}:\n{}", self.address, self.log.lock().unwrap().join("\n"));
+        }
+    }
+}
+
+fn rule(group: &str, resource: &str, verb: &str) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: vec![verb.to_owned()],
+        ..PolicyRule::default()
+    }
+}
+
+/// It is of another package, so it lies where the whole workspace is built to.
+fn program() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_cronofy-operator")).with_file_name("calendar-store");
+    assert!(program.is_file(), "{} is not there: build it by cargo test --workspace --no-run", program.display());
+    program
+}
