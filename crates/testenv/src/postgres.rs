@@ -52,6 +52,38 @@ impl Postgres {
         Ok(format!("postgres://store@localhost/{name}?host={host}"))
     }
 
+    /// What is in a database that [`database`](Self::database) gave, as statements that first remove what they make.
+    ///
+    /// # Errors
+    /// If the server does not do it.
+    pub async fn dump(&self, url: &str) -> Result<String, Error> {
+        let host = self.dir.path().display().to_string();
+        let options = ["--clean", "--if-exists", "--host", &host, "--username", "store", name(url)];
+        succeeded("pg_dump", self.command("pg_dump", &options)?).await
+    }
+
+    /// Executes such statements in a database.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub async fn restore(&self, dump: &str, url: &str) -> Result<(), Error> {
+        let (host, file) = (self.dir.path().display().to_string(), unique_name("dump"));
+        fs::write(self.dir.path().join(&file), dump).map_err(Error::io("write a dump"))?;
+        let options = [
+            "--quiet",
+            "--no-psqlrc",
+            "--set=ON_ERROR_STOP=1",
+            "--host",
+            &host,
+            "--username",
+            "store",
+            "--file",
+            &file,
+            name(url),
+        ];
+        succeeded("psql", self.command("psql", &options)?).await.map(drop)
+    }
+
     /// Ends all its processes at once, in the midst of whatever they do.
     pub fn kill(&mut self) {
         self.server = None;
@@ -99,11 +131,17 @@ impl Postgres {
     }
 }
 
-/// Runs a program to its end.
-async fn succeeded(name: &str, command: Command) -> Result<(), Error> {
+/// The name in the address of a database.
+fn name(url: &str) -> &str {
+    let path = url.split_once('?').map_or(url, |(path, _)| path);
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// Runs a program to its end, and gives what it says.
+async fn succeeded(name: &str, command: Command) -> Result<String, Error> {
     let output = tokio::process::Command::from(command).output().await.map_err(Error::io(format!("run {name}")))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::Refused(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }

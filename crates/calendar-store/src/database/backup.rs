@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sqlx::{AnyConnection, Connection as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 
+use super::opening::COPY;
 use super::{Error, Kind};
 
 /// There is no copy.
@@ -40,7 +41,8 @@ pub enum BackupError {
 /// Copies the SQLite database at `url`, `sqlite:FILE`, to a new file that only its owner can read: all of it, as of one moment,
 /// without the space that is not used. Others may read and write it meanwhile.
 ///
-/// Sequences of the copy are of another incarnation: what a restored database makes of them afterwards is not what readers have seen.
+/// The copy is marked as one. Whoever opens it for the first time draws other incarnations, however often it is restored: what a restored
+/// database makes of its sequences afterwards is not what readers have seen.
 ///
 /// # Errors
 /// If it is not SQLite, cannot be read, or `to` exists or cannot be written. Then there is no copy.
@@ -73,9 +75,8 @@ pub async fn backup(url: &str, to: &Path) -> Result<(), BackupError> {
 async fn copy(connection: &mut AnyConnection, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query("VACUUM INTO $1").bind(name).execute(&mut *connection).await?;
     sqlx::query("ATTACH DATABASE $1 AS copy").bind(name).execute(&mut *connection).await?;
-    sqlx::query("UPDATE copy.subscriptions SET incarnation = lower(hex(randomblob(4)))")
-        .execute(&mut *connection)
-        .await?;
+    let mark = format!("PRAGMA copy.user_version = {COPY}");
+    sqlx::query(AssertSqlSafe(mark)).execute(&mut *connection).await?;
     sqlx::query("DETACH DATABASE copy").execute(&mut *connection).await?;
     Ok(())
 }

@@ -1,11 +1,10 @@
-//! The steps that change what is kept.
+//! A commit: the step that puts, changes and removes events.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use calendar_store_client::{CommitHeader, Head, Line, Scope, State};
 use calendar_sync::{Event, EventTime, TimeZone, hex};
-use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyArguments, AnyRow};
@@ -17,6 +16,8 @@ use crate::Spooled;
 
 /// Rows of one statement. Each number has a statement of its own, so there are few.
 const ROWS: [usize; 3] = [64, 8, 1];
+/// Ids that are looked at together.
+const AT_A_TIME: i64 = 1000;
 /// The longest id that is its own key.
 const LONGEST_KEY: usize = 512;
 
@@ -72,25 +73,9 @@ impl Database {
         Ok(Outcome { changes, repeated: false })
     }
 
-    /// Removes all that is stored of a subscription. What is absent counts as removed.
-    ///
-    /// SQLite overwrites it in its file, and this empties the log beside it, too, unless a reader is still at it: then the next
-    /// erasure does. PostgreSQL keeps it in its files until they are vacuumed, and in its log and backups as long as those are.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn erase(&self, uid: &str) -> Result<(), Error> {
-        let mut transaction = self.writes.begin().await?;
-        self.alone(uid, &mut transaction).await?;
-        self.steps.next("erase");
-        sqlx::query("DELETE FROM subscriptions WHERE uid = $1").bind(uid).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        self.empty_log().await
-    }
-
     /// Waits for a first commit or an erasure of the same subscription: there may be no row yet that one of them could wait for.
     /// SQLite has one writer anyway.
-    async fn alone(&self, uid: &str, transaction: &mut Transaction<'static, Any>) -> Result<(), Error> {
+    pub(super) async fn alone(&self, uid: &str, transaction: &mut Transaction<'static, Any>) -> Result<(), Error> {
         if self.kind == Kind::Postgres {
             self.steps.next("be alone");
             sqlx::query("SELECT 1 FROM pg_advisory_xact_lock(hashtext($1))")
@@ -99,52 +84,6 @@ impl Database {
                 .await?;
         }
         Ok(())
-    }
-
-    /// Removes from SQLite's log what is no longer in its tables.
-    async fn empty_log(&self) -> Result<(), Error> {
-        if self.kind == Kind::Sqlite {
-            self.steps.next("empty the log");
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writes).await?;
-        }
-        Ok(())
-    }
-
-    /// Notes that a subscription's events outlive it: another one of its name takes their place. What is absent needs nothing.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn release(&self, uid: &str) -> Result<(), Error> {
-        self.steps.next("release");
-        sqlx::query("UPDATE subscriptions SET released = 1 WHERE uid = $1").bind(uid).execute(&self.writes).await?;
-        Ok(())
-    }
-
-    /// Forgets the deletions from before `time`. Whoever has not read up to them is told to read anew.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn forget_deletions(&self, time: Timestamp) -> Result<u64, Error> {
-        let mut transaction = self.writes.begin().await?;
-        self.steps.next("raise the mark");
-        sqlx::query(
-            // Clocks may have jumped: of two deletions the later one may look older.
-            "UPDATE subscriptions SET pruned = (SELECT MAX(sequence) FROM tombstones \
-             WHERE subscription = subscriptions.uid AND deleted < $1) \
-             WHERE EXISTS (SELECT 1 FROM tombstones WHERE subscription = subscriptions.uid AND deleted < $1 \
-             AND sequence > subscriptions.pruned)",
-        )
-        .bind(time.as_second())
-        .execute(&mut *transaction)
-        .await?;
-        self.steps.next("remove the deletions");
-        let gone = sqlx::query("DELETE FROM tombstones WHERE deleted < $1")
-            .bind(time.as_second())
-            .execute(&mut *transaction)
-            .await?;
-        self.steps.next("end");
-        transaction.commit().await?;
-        Ok(gone.rows_affected())
     }
 }
 
@@ -160,6 +99,34 @@ struct Commit<'a> {
     narrows: bool,
     /// Nothing was there before, and no line so far is about what another one was about.
     fresh: bool,
+}
+
+/// Which keys a commit has, by their hashes: a calendar's keys may be as large as the calendar.
+#[derive(Default)]
+struct Ids(HashSet<[u8; 16]>);
+
+impl Ids {
+    fn hash(key: &str) -> [u8; 16] {
+        // Longer than what is taken, so the rest is never needed.
+        Sha256::digest(key).first_chunk().copied().unwrap_or_default()
+    }
+
+    /// Gives whether it was not there.
+    fn insert(&mut self, key: &str) -> bool {
+        self.0.insert(Self::hash(key))
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.0.remove(&Self::hash(key));
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        self.0.contains(&Self::hash(key))
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// An event as a row.
@@ -270,7 +237,7 @@ impl Commit<'_> {
 
     async fn apply(&mut self, scope: Scope, lines: &mut Spooled) -> Result<(), Error> {
         let (mut puts, mut gone): (Vec<Put>, Vec<String>) = (Vec::new(), Vec::new());
-        let mut all = HashSet::new();
+        let mut all = Ids::default();
         while let Some(line) = lines.next().await? {
             // An id comes at most once in a statement; if it comes twice in a commit, the later one counts.
             let key = match &line {
@@ -283,7 +250,7 @@ impl Commit<'_> {
             }
             match line {
                 Line::Put(event) => {
-                    if (self.fresh || scope == Scope::Everything) && !all.insert(key) {
+                    if (self.fresh || scope == Scope::Everything) && !all.insert(&key) {
                         self.fresh = false;
                     }
                     puts.push(Put::new(&event)?);
@@ -301,27 +268,30 @@ impl Commit<'_> {
         }
         self.flush(&mut puts, &mut gone).await?;
         if scope == Scope::Everything {
-            let mut others = self.others(&all).await?;
-            self.flush(&mut puts, &mut others).await?;
+            self.remove_others(&all).await?;
             // Whatever was counted before: this is what there is.
             self.events = u64::try_from(all.len()).unwrap_or(u64::MAX);
         }
         Ok(())
     }
 
-    /// The keys of the events that are not among these.
-    async fn others(&mut self, keep: &HashSet<String>) -> Result<Vec<String>, Error> {
-        self.database.steps.next("look for others");
-        let mut rows =
-            sqlx::query("SELECT id FROM events WHERE subscription = $1").bind(self.uid).fetch(&mut *self.transaction);
-        let mut others = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            let key: String = row.try_get("id")?;
-            if !keep.contains(&key) {
-                others.push(key);
-            }
+    /// Removes the events that are not among these.
+    async fn remove_others(&mut self, keep: &Ids) -> Result<(), Error> {
+        let mut after = String::new();
+        loop {
+            self.database.steps.next("look for others");
+            let rows = sqlx::query("SELECT id FROM events WHERE subscription = $1 AND id > $2 ORDER BY id LIMIT $3")
+                .bind(self.uid)
+                .bind(&after)
+                .bind(AT_A_TIME)
+                .fetch_all(&mut *self.transaction)
+                .await?;
+            let keys = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<String>, _>>()?;
+            let Some(last) = keys.last() else { return Ok(()) };
+            after.clone_from(last);
+            let mut others = keys.into_iter().filter(|key| !keep.contains(key)).collect();
+            self.flush(&mut Vec::new(), &mut others).await?;
         }
-        Ok(others)
     }
 
     async fn flush(&mut self, puts: &mut Vec<Put>, gone: &mut Vec<String>) -> Result<(), Error> {

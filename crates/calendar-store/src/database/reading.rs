@@ -133,7 +133,7 @@ impl Moment {
         let (starts, key) = after.map_or((i64::MIN, ""), |place| (place.starts, place.key.as_str()));
         let query = sqlx::query(
             "SELECT starts, id, body FROM events WHERE subscription = $1 AND starts < $2 \
-             AND (ends > $3 OR starts >= $3) AND starts >= $4 AND (starts > $4 OR id > $5) \
+             AND (ends > $3 OR starts >= $3) AND (starts, id) > ($4, $5) \
              ORDER BY starts, id LIMIT $6",
         )
         .bind(uid)
@@ -141,7 +141,7 @@ impl Moment {
         .bind(from)
         .bind(starts)
         .bind(key);
-        self.page(query, limit, |row| {
+        self.page(query, (limit, PAGE_BYTES), |row| {
             let place = Place { starts: row.try_get("starts")?, key: row.try_get("id")? };
             let body: String = row.try_get("body")?;
             Ok((body.len(), Row { place, body }))
@@ -149,7 +149,7 @@ impl Moment {
         .await
     }
 
-    /// Up to `limit` changes after a sequence, and deletions after another one, in order.
+    /// Up to `limit` changes after a sequence, and deletions after another one, in order, and not many more bytes than so many.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -158,7 +158,7 @@ impl Moment {
         uid: &str,
         after: i64,
         deletions_after: i64,
-        limit: usize,
+        (limit, bytes): (usize, usize),
     ) -> Result<Page<Change>, Error> {
         // Both in one list: a body is never empty.
         let query = sqlx::query(
@@ -169,7 +169,7 @@ impl Moment {
         .bind(uid)
         .bind(after)
         .bind(deletions_after);
-        self.page(query, limit, |row| {
+        self.page(query, (limit, bytes), |row| {
             let body: String = row.try_get("body")?;
             let (size, body) = (body.len(), Some(body).filter(|body| !body.is_empty()));
             Ok((size, Change { sequence: row.try_get("sequence")?, key: row.try_get("id")?, body }))
@@ -181,7 +181,7 @@ impl Moment {
     async fn page<T>(
         &mut self,
         query: Query<'_, Any, AnyArguments>,
-        limit: usize,
+        (limit, most): (usize, usize),
         mut decoded: impl FnMut(&AnyRow) -> Result<(usize, T), sqlx::Error>,
     ) -> Result<Page<T>, Error> {
         let one_more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -190,7 +190,7 @@ impl Moment {
         while let Some(row) = found.try_next().await? {
             let (size, row) = decoded(&row)?;
             bytes = bytes.saturating_add(size);
-            if rows.len() >= limit || (bytes > PAGE_BYTES && !rows.is_empty()) {
+            if rows.len() >= limit || (bytes > most && !rows.is_empty()) {
                 return Ok(Page { rows, more: true });
             }
             rows.push(row);

@@ -16,7 +16,7 @@ use super::stream::{self, Stream};
 use super::subject::Subject;
 use super::tag::Tag;
 use crate::Problem;
-use crate::database::{Change, Database, Subscription};
+use crate::database::{Change, Database, PAGE_BYTES, Subscription};
 
 /// Changes of a page if it is not said how many.
 const USUAL: usize = 100;
@@ -94,33 +94,33 @@ pub async fn changes(
     if let Some(known) = tag.known(&headers) {
         return Ok(known);
     }
-    let Told { items, position, more } = told(&mut moment, &subscription, &position, limit).await?;
+    let Told { items, position, more } = told(&mut moment, &subscription, &position, (limit, PAGE_BYTES)).await?;
     let answer = documents::Changes { items, sequence: position.to_string(), more };
     Ok(tag.on(Json(answer).into_response()))
 }
 
-/// The changes after a position, all as of one moment; without a position, from the beginning.
+/// The changes after a position, so many of so many bytes, all as of one moment; without a position, from the beginning.
 pub async fn read(
     database: &Database,
     subject: &Subject,
     since: Option<&Position>,
-    limit: usize,
+    limits: (usize, usize),
 ) -> Result<Told, Problem> {
     let mut moment = database.now().await?;
     let subscription = subject.at(&mut moment).await?;
     let first = Position::first(&subscription);
     let position = since.unwrap_or(&first);
     position.told("since", &subscription)?;
-    told(&mut moment, &subscription, position, limit).await
+    told(&mut moment, &subscription, position, limits).await
 }
 
 async fn told(
     moment: &mut crate::database::Moment,
     subscription: &Subscription,
     since: &Position,
-    limit: usize,
+    limits: (usize, usize),
 ) -> Result<Told, Problem> {
-    let page = moment.changes(&subscription.uid, since.number(), since.deletions(), limit).await?;
+    let page = moment.changes(&subscription.uid, since.number(), since.deletions(), limits).await?;
     let mut position = since.clone();
     let mut items = Vec::with_capacity(page.rows.len());
     for Change { sequence, key, body } in page.rows {

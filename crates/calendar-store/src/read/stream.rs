@@ -18,6 +18,9 @@ use super::subject::{Subject, found};
 use crate::database::Database;
 use crate::{Access, Problem};
 
+/// Bytes of changes that are read ahead for one stream: their reader may take them as slowly as it likes, and there are many.
+const AHEAD: usize = 64 * 1024;
+
 /// How streams of changes are bounded.
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming {
@@ -67,7 +70,7 @@ impl Stream {
         since: Option<Position>,
         limit: usize,
     ) -> Result<Self, Problem> {
-        let Reading { database, access, listeners } = reading.clone();
+        let Reading { database, access, listeners, places: _ } = reading.clone();
         let place = listeners.place()?;
         let mut moment = database.now().await?;
         let uid = found(&mut moment, &subject.namespace, &subject.name).await?.uid;
@@ -103,7 +106,7 @@ impl Stream {
                     () = sleep_until(self.check) => continue,
                 }
             }
-            match changes::read(&self.database, &self.subject, self.since.as_ref(), self.limit).await {
+            match changes::read(&self.database, &self.subject, self.since.as_ref(), (self.limit, AHEAD)).await {
                 Ok(Told { items, position, more }) => {
                     self.page = items.into_iter();
                     self.since = Some(position);

@@ -1,12 +1,18 @@
 //! What is promised of a database, of each kind: every test runs on SQLite and on a real PostgreSQL server.
 #![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod copies;
 mod crashes;
+mod erasures;
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
-use calendar_store::database::{Database, Error, key};
+use calendar_store::database::{Database, Error, Steps, key};
 use calendar_store_client::Scope::{self, Changes, Everything};
 use calendar_store_client::{CommitHeader, Line};
 use calendar_sync::Visibility;
@@ -46,6 +52,8 @@ for_each_backend! {
     a_count_that_is_wrong_is_put_right_by_everything,
     each_change_has_a_larger_sequence_than_all_before,
     deletions_are_forgotten_and_that_is_noted,
+    many_deletions_are_forgotten_in_portions,
+    readers_keep_no_commit_waiting,
     a_deletion_that_looks_older_than_the_one_before_it_moves_no_mark_back,
     a_reader_sees_one_moment,
     several_processes_may_start_at_once,
@@ -291,6 +299,79 @@ async fn deletions_are_forgotten_and_that_is_noted(backend: Backend) {
     commit(store, "u", &header(Some(2), 3, Changes, 0), &[delete("c")]).await.unwrap();
     commit(store, "u", &header(Some(3), 4, Changes, 1), &[put("c", "back")]).await.unwrap();
     assert_eq!(store.forget_deletions(now + SignedDuration::from_hours(1)).await.unwrap(), 0);
+}
+
+async fn many_deletions_are_forgotten_in_portions(backend: Backend) {
+    let fresh = backend.fresh().await;
+    let portions = Arc::new(AtomicUsize::default());
+    let store = fresh.database.clone().watched(Steps::told_to({
+        let portions = Arc::clone(&portions);
+        move |step| {
+            portions.fetch_add(usize::from(step == "remove the deletions"), SeqCst);
+        }
+    }));
+    let puts: Vec<Line> = (0..2500).map(|number| put(&format!("e{number}"), "")).collect();
+    commit(&store, "u", &header(None, 1, Changes, 2500), &puts).await.unwrap();
+    let gone: Vec<Line> = (0..2500).map(|number| delete(&format!("e{number}"))).collect();
+    commit(&store, "u", &header(Some(1), 2, Changes, 0), &gone).await.unwrap();
+    let later = Timestamp::now() + SignedDuration::from_hours(1);
+    assert_eq!(store.forget_deletions(later).await.unwrap(), 2500);
+    assert_eq!(portions.load(SeqCst), 3);
+    let pool = connect(&fresh.url).await;
+    let (sequence, pruned): (i64, i64) =
+        sqlx::query_as("SELECT sequence, pruned FROM subscriptions").fetch_one(&pool).await.unwrap();
+    let (left,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM tombstones").fetch_one(&pool).await.unwrap();
+    pool.close().await;
+    assert_eq!((sequence, pruned, left), (5000, 5000, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_of_one_subscription_are_forgotten_while_another_is_locked() {
+    let fresh = Backend::Postgres.fresh().await;
+    let store = &fresh.database;
+    for uid in ["first", "second"] {
+        let header = |on, to, events| CommitHeader { name: uid.to_owned(), ..header(on, to, Changes, events) };
+        commit(store, uid, &header(None, 1, 1), &[put("a", "")]).await.unwrap();
+        commit(store, uid, &header(Some(1), 2, 0), &[delete("a")]).await.unwrap();
+    }
+    support::run(&fresh.url, "UPDATE tombstones SET deleted = deleted - 10 WHERE subscription = 'first'").await;
+    let pool = connect(&fresh.url).await;
+    let mut slow = pool.begin().await.unwrap();
+    sqlx::query("UPDATE subscriptions SET released = 0 WHERE uid = 'second'").execute(&mut *slow).await.unwrap();
+    let forgetting = store.forget_deletions(Timestamp::now() + SignedDuration::from_hours(1));
+    let others = async {
+        let forgotten = testenv::eventually("the first one's are forgotten", Duration::from_secs(30), async || {
+            let pool = connect(&fresh.url).await;
+            let sql = "SELECT COUNT(*) FROM tombstones WHERE subscription = 'first'";
+            let (left,): (i64,) = sqlx::query_as(sql).fetch_one(&pool).await.unwrap();
+            pool.close().await;
+            (left == 0).then_some(())
+        });
+        forgotten.await.unwrap();
+        let header = CommitHeader { name: "first".to_owned(), ..header(Some(2), 3, Changes, 1) };
+        commit(store, "first", &header, &[put("b", "")]).await.unwrap();
+        slow.rollback().await.unwrap();
+    };
+    let (forgotten, ()) = tokio::join!(forgetting, others);
+    assert_eq!(forgotten.unwrap(), 2);
+    pool.close().await;
+}
+
+async fn readers_keep_no_commit_waiting(backend: Backend) {
+    let fresh = backend.fresh().await;
+    let store = &fresh.database;
+    commit(store, "u", &header(None, 1, Changes, 1), &[put("a", "one")]).await.unwrap();
+    // As many as there are connections for, each in the midst of an answer.
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        let mut moment = store.now().await.unwrap();
+        assert!(moment.subscription("team", "all").await.unwrap().is_some());
+        readers.push(moment);
+    }
+    commit(store, "u", &header(Some(1), 2, Changes, 1), &[put("a", "two")]).await.unwrap();
+    store.forget_deletions(Timestamp::now()).await.unwrap();
+    drop(readers);
+    assert_eq!(stored(store, "u").await.unwrap().1[0].1, "two");
 }
 
 async fn a_deletion_that_looks_older_than_the_one_before_it_moves_no_mark_back(backend: Backend) {
