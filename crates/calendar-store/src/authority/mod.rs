@@ -5,6 +5,9 @@
 //! counted from before it was asked for. So a right that is taken away, or a token that is revoked, ends within that time after
 //! the API server knows; the API server itself may take a deleted `ServiceAccount`'s token for another 10 s. A revoked feed ends
 //! at once.
+//!
+//! What must hold: whatever is shown to the store, the API server is asked a bounded number of questions at a time, and whoever was
+//! let in lately does not wait behind those who were not.
 
 mod answers;
 mod reviews;
@@ -21,11 +24,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::Client;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::database::Database;
 use crate::{Access, Credentials, FeedVerb, Problem, feeds};
 use answers::{Answer, Answers};
-use reviews::Right;
+use reviews::{Right, Said};
 
 pub use reviews::{REVIEW_LIMIT, ReviewError};
 
@@ -35,6 +40,10 @@ pub const REMEMBERED: Duration = Duration::from_secs(10);
 pub const REFUSED: Duration = Duration::from_secs(2);
 /// Most answers of each sort that are remembered.
 const MOST: usize = 4096;
+/// Questions to the API server at a time: about tokens of whom nothing is known, about tokens that were good lately, and about rights.
+const AT_A_TIME: usize = 32;
+/// Who waits longer for the turn of their question is told to come again.
+const TURN: Duration = Duration::from_secs(1);
 
 /// Whom to ask, and for what.
 #[derive(Clone, Debug)]
@@ -55,6 +64,25 @@ pub struct Authority {
     database: Database,
     tokens: Answers<Key, Option<Arc<UserInfo>>, ReviewError>,
     rights: Answers<Key, bool, ReviewError>,
+    turns: Turns,
+}
+
+/// Whose turn it is to be asked for.
+struct Turns {
+    strangers: Arc<Semaphore>,
+    known: Arc<Semaphore>,
+    rights: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let turns = || Arc::new(Semaphore::new(AT_A_TIME));
+        Self { strangers: turns(), known: turns(), rights: turns() }
+    }
+}
+
+async fn turn(of: &Semaphore) -> Result<SemaphorePermit<'_>, ReviewError> {
+    timeout(TURN, of.acquire()).await.ok().and_then(Result::ok).ok_or(ReviewError::Busy)
 }
 
 impl fmt::Debug for Authority {
@@ -68,7 +96,7 @@ impl Authority {
     #[must_use]
     pub fn new(client: Client, settings: Settings, database: Database) -> Self {
         let (tokens, rights) = (Answers::new(MOST, REVIEW_LIMIT), Answers::new(MOST, REVIEW_LIMIT));
-        Self { client, settings, database, tokens, rights }
+        Self { client, settings, database, tokens, rights, turns: Turns::default() }
     }
 
     /// Whether the API server answers the store's questions.
@@ -90,24 +118,33 @@ impl Authority {
             let detail = format!("send a token for the audience {audience} as Authorization: Bearer");
             return Err(Problem::new(Reason::Unauthorized, detail).of("Authorization"));
         };
+        let left = match reviews::said(token, Timestamp::now()) {
+            Said::Perhaps(left) => left.unwrap_or(REMEMBERED),
+            Said::Never => return Err(self.unknown()),
+        };
         let key: Key = Sha256::digest(token).into();
-        let ask = || {
+        let ask = |lately: bool| {
             let (client, audience, token) = (self.client.clone(), audience.clone(), token.clone());
+            let turns = Arc::clone(if lately { &self.turns.known } else { &self.turns.strangers });
             async move {
-                let left = reviews::expires_in(&token, Timestamp::now()).unwrap_or(REMEMBERED);
+                let _turn = turn(&turns).await?;
                 let user = reviews::token(client, &audience, token).await?;
-                let good_for = if user.is_some() { REMEMBERED.min(left) } else { REFUSED };
-                Ok(Answer { value: user.map(Arc::new), good_for })
+                let admits = user.is_some();
+                let good_for = if admits { REMEMBERED.min(left) } else { REFUSED };
+                Ok(Answer { value: user.map(Arc::new), good_for, admits })
             }
             .boxed()
         };
         let user = self.tokens.get(key, ask).await.map_err(|error| unanswered(&error))?;
-        let user = user.ok_or_else(|| {
-            let detail =
-                format!("the token is not valid, or is for another audience than {audience}: request a new one");
-            Problem::new(Reason::Unauthorized, detail).of("Authorization")
-        })?;
+        let user = user.ok_or_else(|| self.unknown())?;
         Ok((key, user))
+    }
+
+    /// The refusal of a token.
+    fn unknown(&self) -> Problem {
+        let audience = &self.settings.audience;
+        let detail = format!("the token is not valid, or is for another audience than {audience}: request a new one");
+        Problem::new(Reason::Unauthorized, detail).of("Authorization")
     }
 
     /// Who asks, if they may do this.
@@ -122,13 +159,14 @@ impl Authority {
             // Stands in none of them.
             key.update([0]);
         }
-        let ask = || {
+        let ask = |_| {
             let (client, user) = (self.client.clone(), Arc::clone(&user));
-            let (namespace, name) = (namespace.to_owned(), name.to_owned());
+            let (namespace, name, turns) = (namespace.to_owned(), name.to_owned(), Arc::clone(&self.turns.rights));
             async move {
+                let _turn = turn(&turns).await?;
                 let right = Right { verb, subresource, namespace: &namespace, name: &name };
                 let value = reviews::access(client, &user, right).await?;
-                Ok(Answer { value, good_for: if value { REMEMBERED } else { REFUSED } })
+                Ok(Answer { value, good_for: if value { REMEMBERED } else { REFUSED }, admits: value })
             }
             .boxed()
         };
@@ -198,16 +236,27 @@ fn username(user: &UserInfo) -> &str {
 
 /// A failed review is no answer, least of all a no.
 fn unanswered(error: &ReviewError) -> Problem {
+    if *error == ReviewError::Busy {
+        // Not for the log: there may be thousands.
+        return Problem::new(Reason::Unavailable, "too many others ask at the moment: try again");
+    }
     tracing::warn!(%error, "who asks, or what they may, was not found out");
     Problem::new(Reason::Unavailable, "who asks, or what they may, is not found out for the moment: try again")
 }
 
 /// A word that can be the name of an object. Reviews take a few others, an empty one above all, for every name.
 fn named(field: &str, word: &str, longest: usize) -> Result<(), Problem> {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    if !word.is_empty() && word.len() <= longest && word.bytes().all(allowed) {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label = |label: &str| {
+        let ends = [label.bytes().next(), label.bytes().last()];
+        ends.iter().all(|end| end.is_some_and(plain)) && label.bytes().all(|byte| plain(byte) || byte == b'-')
+    };
+    if word.len() <= longest && word.split('.').all(label) {
         return Ok(());
     }
-    let detail = format!("a {field} has 1 to {longest} lower case letters, digits, '-' and '.'");
+    let detail = format!(
+        "a {field} has 1 to {longest} lower case letters, digits, '-' and '.', and begins and ends, as each part between dots, with \
+         a letter or digit"
+    );
     Err(Problem::new(Reason::Invalid, detail).of(field))
 }

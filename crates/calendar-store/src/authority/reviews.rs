@@ -22,6 +22,9 @@ pub enum ReviewError {
     /// No answer in time.
     #[error("the Kubernetes API did not answer within {} s", REVIEW_LIMIT.as_secs())]
     TimedOut,
+    /// Too many questions at a time.
+    #[error("the Kubernetes API is asked too much at the moment")]
+    Busy,
     /// Refused for another reason, or not reached.
     #[error("the Kubernetes API {0}")]
     Failed(String),
@@ -96,8 +99,37 @@ async fn call<T>(kind: &'static str, request: impl Future<Output = kube::Result<
     }
 }
 
-/// How long the token says it is valid still; `None` if it says nothing. Whether that is true is the API server's to know.
-pub(super) fn expires_in(token: &str, now: Timestamp) -> Option<Duration> {
+/// The longest token: a head as a whole has no more.
+const LONGEST_TOKEN: usize = 16 * 1024;
+/// The API server's clock may be behind by so much, and it has patience with tokens itself.
+const LEEWAY: Duration = Duration::from_secs(300);
+
+/// What a token says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// That it is valid for so long still, if it says that. Whether it is true is the API server's to know.
+    Perhaps(Option<Duration>),
+    /// That it has expired long ago, or it is nothing that can stand in the header (RFC 6750): nobody need be asked.
+    Never,
+}
+
+/// Looks at a token without asking anybody. One that is no JWT says nothing of itself, and is left to the API server: it may be of a
+/// file or a webhook of its.
+pub(super) fn said(token: &str, now: Timestamp) -> Said {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if token.is_empty() || token.len() > LONGEST_TOKEN || !token.bytes().all(plain) {
+        return Said::Never;
+    }
+    let Some(expires) = expires(token) else { return Said::Perhaps(None) };
+    let left = expires.saturating_mul(1000).saturating_sub(now.as_millisecond());
+    if left < -i64::try_from(LEEWAY.as_millis()).unwrap_or(i64::MAX) {
+        return Said::Never;
+    }
+    Said::Perhaps(Some(Duration::from_millis(u64::try_from(left).unwrap_or_default())))
+}
+
+/// Claim `exp` of a JWT.
+fn expires(token: &str) -> Option<i64> {
     use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -105,10 +137,12 @@ pub(super) fn expires_in(token: &str, now: Timestamp) -> Option<Duration> {
     struct Claims {
         exp: i64,
     }
-    let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let Claims { exp } = serde_json::from_slice(&payload).ok()?;
-    let left = exp.saturating_mul(1000).saturating_sub(now.as_millisecond());
-    Some(Duration::from_millis(u64::try_from(left).unwrap_or_default()))
+    let mut parts = token.split('.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice::<Claims>(&payload).ok().map(|claims| claims.exp)
 }
 
 #[cfg(test)]
@@ -121,20 +155,28 @@ mod tests {
     #[test]
     fn a_token_says_how_long_it_is_valid_unless_it_is_of_another_kind() {
         let now = Timestamp::from_second(1_000_000).unwrap();
+        let left = |seconds| Said::Perhaps(Some(Duration::from_secs(seconds)));
         let table = [
-            (r#"{"exp":1000007,"sub":"x"}"#, Some(7)),
-            (r#"{"exp":999999}"#, Some(0)),
-            (r#"{"exp":-9223372036854775808}"#, Some(0)),
-            (r#"{"sub":"x"}"#, None),
-            (r#"{"exp":"never"}"#, None),
-            ("", None),
+            (r#"{"exp":1000007,"sub":"x"}"#, left(7)),
+            (r#"{"exp":999999}"#, left(0)),
+            (r#"{"exp":999700}"#, left(0)),
+            (r#"{"exp":999699}"#, Said::Never),
+            (r#"{"exp":0}"#, Said::Never),
+            (r#"{"exp":-9223372036854775808}"#, Said::Never),
+            (r#"{"sub":"x"}"#, Said::Perhaps(None)),
+            (r#"{"exp":"never"}"#, Said::Perhaps(None)),
+            ("", Said::Perhaps(None)),
         ];
         for (claims, expected) in table {
             let token = format!("e30.{}.c2lnbmF0dXJl", BASE64_URL_SAFE_NO_PAD.encode(claims));
-            assert_eq!(expires_in(&token, now), expected.map(Duration::from_secs), "{claims}");
+            assert_eq!(said(&token, now), expected, "{claims}");
         }
-        for token in ["", ".", "opaque", "a.!.c"] {
-            assert_eq!(expires_in(token, now), None, "{token}");
+        let expired = format!("a.{}", BASE64_URL_SAFE_NO_PAD.encode(r#"{"exp":0}"#));
+        for token in [".", "opaque", "a.-.c", &expired, &format!("{expired}.c.d"), "a/+=="] {
+            assert_eq!(said(token, now), Said::Perhaps(None), "{token}");
+        }
+        for token in ["", "a b", "a!", "a\u{e4}", "\0", &"x".repeat(LONGEST_TOKEN + 1)] {
+            assert_eq!(said(token, now), Said::Never, "{token}");
         }
     }
 }
