@@ -366,8 +366,12 @@ impl Client {
             (Some(Reason::Unauthorized), _) | (_, 401) => Error::Unauthorized,
             (Some(Reason::Forbidden), _) | (_, 403) => Error::Forbidden,
             (Some(Reason::Busy), _) | (_, 429) => Error::Busy { retry_after },
-            (Some(Reason::Unavailable), _) | (_, 500..=599) => Error::Unavailable { status, retry_after },
-            (Some(Reason::Invalid | Reason::NotFound | Reason::Gone) | None, _) => Error::Refused { status },
+            (Some(Reason::Unavailable | Reason::Defect), _) | (_, 500..=599) => {
+                Error::Unavailable { status, retry_after }
+            }
+            (Some(Reason::Invalid | Reason::NotFound | Reason::MethodNotAllowed | Reason::Gone) | None, _) => {
+                Error::Refused { status }
+            }
         })
     }
 }

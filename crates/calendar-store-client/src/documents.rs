@@ -175,6 +175,8 @@ pub enum Reason {
     Forbidden,
     /// There is nothing of that name.
     NotFound,
+    /// The path does not take that method.
+    MethodNotAllowed,
     /// Something else is stored by now.
     HeadMoved,
     /// The subscription's name is taken by another one.
@@ -187,6 +189,8 @@ pub enum Reason {
     TooLarge,
     /// Too many of them at a time.
     Busy,
+    /// The store has failed.
+    Defect,
     /// The database does not answer.
     Unavailable,
 }

@@ -21,12 +21,14 @@ impl Problem {
             Reason::Unauthorized => (StatusCode::UNAUTHORIZED, "Who asks is not known"),
             Reason::Forbidden => (StatusCode::FORBIDDEN, "Who asks may not do that"),
             Reason::NotFound => (StatusCode::NOT_FOUND, "There is nothing of that name"),
+            Reason::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "That is not done here"),
             Reason::HeadMoved => (StatusCode::CONFLICT, "Something else is stored by now"),
             Reason::Conflict => (StatusCode::CONFLICT, "The name is taken"),
             Reason::Inconsistent => (StatusCode::CONFLICT, "The lines do not make up the state"),
             Reason::Gone => (StatusCode::GONE, "What is asked for is no longer told"),
             Reason::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
             Reason::Busy => (StatusCode::TOO_MANY_REQUESTS, "Too many requests at a time"),
+            Reason::Defect => (StatusCode::INTERNAL_SERVER_ERROR, "A defect of the store"),
             Reason::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Something that is needed does not answer"),
         };
         Self(calendar_store_client::Problem {
@@ -36,6 +38,13 @@ impl Problem {
             detail: detail.into(),
             field: None,
         })
+    }
+
+    /// The same with a status that says it more exactly.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status.as_u16();
+        self
     }
 
     /// The same, about this parameter, header or line.

@@ -13,7 +13,7 @@ use super::documents::{Busy, FreeBusy, event};
 use super::query::Query;
 use super::range::{Range, Zone};
 use super::subject::{Namespace, checked_name, found};
-use crate::database::{Error, Moment};
+use crate::database::Moment;
 use crate::{Credentials, Problem};
 
 /// The most calendars of an answer.
@@ -22,8 +22,10 @@ const MOST: usize = 50;
 const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24 + 1);
 /// Rows that are looked at together.
 const AT_A_TIME: usize = 500;
+/// The most busy times of an answer.
+const MOST_TIMES: usize = 10_000;
 /// Intervals that are kept before they are merged.
-const UNMERGED: usize = 10_000;
+const UNMERGED: usize = 2 * MOST_TIMES;
 
 /// Tells when any of several calendars is busy.
 ///
@@ -65,9 +67,10 @@ pub async fn freebusy(
         let uid = found(&mut moment, &namespace, name).await.map_err(|problem| problem.of("subscription"))?.uid;
         taken(&mut moment, &uid, range, &zone, &mut busy).await?;
     }
+    drop(moment);
     let cut = |(start, end): (Timestamp, Timestamp)| (start.max(from), end.min(to));
     let written = |(start, end)| Busy { start: zone.instant(start), end: zone.instant(end) };
-    let busy = merged(busy).into_iter().map(cut).map(written).collect();
+    let busy = few(merged(busy))?.into_iter().map(cut).map(written).collect();
     Ok(Json(FreeBusy { from: zone.instant(from), to: zone.instant(to), busy }))
 }
 
@@ -96,7 +99,7 @@ async fn taken(
     range: Range,
     zone: &Zone,
     busy: &mut Vec<(Timestamp, Timestamp)>,
-) -> Result<(), Error> {
+) -> Result<(), Problem> {
     let mut after = None;
     loop {
         let page = moment.events(uid, range.seconds(), after.as_ref(), AT_A_TIME).await?;
@@ -110,12 +113,21 @@ async fn taken(
             }
         }
         if busy.len() > UNMERGED {
-            *busy = merged(std::mem::take(busy));
+            *busy = few(merged(std::mem::take(busy)))?;
         }
         if !page.more {
             return Ok(());
         }
     }
+}
+
+/// These times, if an answer can have so many.
+fn few(times: Vec<(Timestamp, Timestamp)>) -> Result<Vec<(Timestamp, Timestamp)>, Problem> {
+    if times.len() <= MOST_TIMES {
+        return Ok(times);
+    }
+    let detail = format!("the range has more than {MOST_TIMES} busy times: ask for parts of it");
+    Err(Problem::new(Reason::Invalid, detail).of("to"))
 }
 
 fn takes_time(event: &Event) -> bool {

@@ -21,8 +21,9 @@ use super::query::Query;
 use super::range::{Range, Zone};
 use super::subject::{Feed, Subject};
 use super::tag::Tag;
+use super::taking::Place;
 use crate::Problem;
-use crate::database::{Moment, key};
+use crate::database::{Subscription, key};
 
 /// Events that are written together.
 const AT_A_TIME: usize = 200;
@@ -63,18 +64,27 @@ pub async fn ics(
     let range = Range::parse(&query, &Zone::utc())?;
     let mut moment = reading.database.now().await?;
     let subscription = subject.at(&mut moment).await?;
-    let tag = Tag::new(&subscription.head, &(range.from, range.to));
-    if let Some(known) = tag.known(&headers) {
+    if let Some(known) = tag(&subscription, range).known(&headers) {
         return Ok(known);
     }
-    let file = calendar(moment, &subject, &subscription.uid, range).await?;
-    let pieces = stream::try_unfold(file, piece);
+    drop(moment);
+    let place = reading.places.calendar()?;
+    let (tag, file) = calendar(&reading, &subject, range).await?;
+    let pieces = stream::try_unfold((file, place), piece);
     let content_type = HeaderValue::from_static("text/calendar; charset=utf-8");
     Ok(tag.on(([(header::CONTENT_TYPE, content_type)], Body::from_stream(pieces)).into_response()))
 }
 
-/// The calendar as a file without a name: whoever takes it slowly must not hold a transaction.
-async fn calendar(mut moment: Moment, subject: &Subject, uid: &str, range: Range) -> Result<SpooledTempFile, Problem> {
+fn tag(subscription: &Subscription, range: Range) -> Tag {
+    Tag::new(&subscription.head, &(range.from, range.to))
+}
+
+/// The calendar as a file without a name, and its tag: whoever takes it slowly must not hold a transaction.
+async fn calendar(reading: &Reading, subject: &Subject, range: Range) -> Result<(Tag, SpooledTempFile), Problem> {
+    let _turn = reading.places.writing().await?;
+    let mut moment = reading.database.now().await?;
+    let subscription = subject.at(&mut moment).await?;
+    let uid = &subscription.uid;
     let zone = TimeZone::utc();
     let mut file = SpooledTempFile::new(IN_MEMORY);
     let mut out = String::new();
@@ -94,7 +104,8 @@ async fn calendar(mut moment: Moment, subject: &Subject, uid: &str, range: Range
     drop(moment);
     line(&mut out, "END:VCALENDAR");
     let file = written(file, out).await?;
-    blocking(move || rewound(file)).await.map_err(|error| no_room(&error))
+    let file = blocking(move || rewound(file)).await.map_err(|error| no_room(&error))?;
+    Ok((tag(&subscription, range), file))
 }
 
 fn begin(out: &mut String, subject: &Subject) {
@@ -176,13 +187,14 @@ fn rewound(mut file: SpooledTempFile) -> io::Result<SpooledTempFile> {
     Ok(file)
 }
 
-/// The next piece of the file.
-async fn piece(mut file: SpooledTempFile) -> io::Result<Option<(Bytes, SpooledTempFile)>> {
+/// The next piece of the file, as long as its reader has time.
+async fn piece((mut file, place): (SpooledTempFile, Place)) -> io::Result<Option<(Bytes, (SpooledTempFile, Place))>> {
+    place.over()?;
     blocking(move || {
         let mut piece = Vec::with_capacity(PIECE);
         let most = u64::try_from(PIECE).unwrap_or(u64::MAX);
         io::Read::take(&mut file, most).read_to_end(&mut piece)?;
-        Ok((!piece.is_empty()).then(|| (Bytes::from(piece), file)))
+        Ok((!piece.is_empty()).then(|| (Bytes::from(piece), (file, place))))
     })
     .await
 }

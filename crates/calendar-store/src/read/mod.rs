@@ -5,10 +5,11 @@
 //! - `query`, `range`, `cursor`, `position`: what it asks for, parsed into types that cannot be wrong.
 //! - `events`, `now`, `freebusy`, `changes`, `stream`, `ics`: the answers, each as of one moment of the database.
 //! - `documents`: what the answers consist of; `tag`: by what a reader knows that it has one already.
+//! - `taking`: what answers hold while they are taken.
 //! - `openapi`: all of that as a document.
 //!
-//! What must hold: an answer takes a bounded part of a calendar into memory, whatever is asked, and no reader holds a transaction
-//! while it takes its answer.
+//! What must hold: an answer takes a bounded part of a calendar into memory, whatever is asked, all answers together are bounded,
+//! too, and no reader holds a transaction while it takes its answer.
 
 mod bell;
 mod changes;
@@ -27,21 +28,23 @@ mod range;
 mod stream;
 mod subject;
 mod tag;
+mod taking;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use calendar_store_client::Reason;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use tower_http::compression::CompressionLayer;
 
-use crate::Access;
 use crate::database::Database;
+use crate::{Access, Problem};
 use listeners::Listeners;
+use taking::Places;
 
 pub use bell::Bell;
 pub use openapi::document;
@@ -50,7 +53,7 @@ pub use stream::Streaming;
 /// The routes, for those who may read. `bell` is to be rung after each commit of this process; `streaming` bounds the streams of
 /// changes. To be called within a runtime: streams share a task, which ends with the last clone of the router.
 pub fn routes(database: Database, access: Arc<dyn Access>, bell: &Bell, streaming: Streaming) -> Router {
-    let listeners = Listeners::new(database.clone(), bell, streaming);
+    let (listeners, places) = (Listeners::new(database.clone(), bell, streaming), Places::default());
     Router::new()
         .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/events", get(events::events))
         .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/events.ics", get(ics::ics))
@@ -59,7 +62,8 @@ pub fn routes(database: Database, access: Arc<dyn Access>, bell: &Bell, streamin
         .route("/v1/namespaces/{namespace}/freebusy", get(freebusy::freebusy))
         .route("/v1/openapi.json", get(openapi::openapi))
         .method_not_allowed_fallback(refuse_method)
-        .with_state(Reading { database, access, listeners })
+        .with_state(Reading { database, access, listeners, places: places.clone() })
+        .layer(middleware::from_fn_with_state(places, taking::bounded))
         // Leaves streams of changes as they are: a change would wait in the compressor for others.
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(finish))
@@ -71,6 +75,7 @@ struct Reading {
     database: Database,
     access: Arc<dyn Access>,
     listeners: Arc<Listeners>,
+    places: Places,
 }
 
 /// Nobody but who asked may keep an answer, and that only to ask whether it still holds.
@@ -84,18 +89,6 @@ async fn finish(request: Request, next: Next) -> Response {
 }
 
 async fn refuse_method(method: Method) -> Response {
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let problem = calendar_store_client::Problem {
-        status: status.as_u16(),
-        title: "Nothing is changed here".to_owned(),
-        reason: Reason::Invalid,
-        detail: format!("{method} is not allowed: use GET or HEAD"),
-        field: None,
-    };
-    let headers = [
-        (header::CONTENT_TYPE, "application/problem+json"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::ALLOW, "GET,HEAD"),
-    ];
-    (status, headers, Json(problem)).into_response()
+    let problem = Problem::new(Reason::MethodNotAllowed, format!("{method} is not allowed: use GET or HEAD"));
+    ([(header::ALLOW, "GET,HEAD")], problem).into_response()
 }

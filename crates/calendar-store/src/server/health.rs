@@ -1,7 +1,8 @@
 //! The port for the cluster's own eyes: `/livez`, `/readyz`, `/metrics`.
 //!
-//! Ready means that the listener is up, its certificate is there, and the API server has once answered the store's reviews. That
-//! the database or the API server does not answer later has no say: requests are told so, and feeds need no API server.
+//! Ready means that the database is open, the listener is up, its certificate is there, and the API server has once answered the
+//! store's reviews. That the database or the API server does not answer later has no say: requests are told so, and feeds need no
+//! API server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,9 +20,10 @@ use super::metrics::Metrics;
 pub(super) struct Health(Arc<Mutex<BTreeMap<&'static str, String>>>);
 
 impl Health {
-    /// The process is not ready until this is; `why` is one line with the remedy.
-    pub(super) fn waits(&self, what: &'static str, why: impl Into<String>) {
-        self.pending().insert(what, why.into());
+    /// The process is not ready until this is; `why` is one line with the remedy. Gives whether that is news.
+    pub(super) fn waits(&self, what: &'static str, why: impl Into<String>) -> bool {
+        let why = why.into();
+        self.pending().insert(what, why.clone()) != Some(why)
     }
 
     pub(super) fn ready(&self, what: &'static str) {

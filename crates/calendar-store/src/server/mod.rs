@@ -1,8 +1,8 @@
 //! The process: puts the parts together, and takes them apart in the order that loses nothing.
 
 mod health;
-mod listener;
 mod metrics;
+mod refusals;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -17,8 +17,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use calendar_store_client::Reason;
 use http::StatusCode;
+use https_listener::{Limits as Connections, Transport};
 use jiff::Timestamp;
 use kube::{Client, Config};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -52,11 +54,24 @@ const FORGETTING: Duration = Duration::from_hours(1);
 /// Between two looks at whether reviews are answered, until they are.
 const REVIEWS_CHECK: Duration = Duration::from_secs(2);
 
+/// Bytes of an answer that the kernel keeps for a client that does not take it.
+const SEND_BUFFER: u32 = 256 * 1024;
+
 /// Room for all streams of changes and as many other connections.
-const PUBLIC: listener::Limits =
-    listener::Limits { connections: 4096, head: Duration::from_secs(10), grace: Duration::from_secs(10) };
-const ADMIN: listener::Limits =
-    listener::Limits { connections: 64, head: Duration::from_secs(3), grace: Duration::from_secs(1) };
+const PUBLIC: Connections = Connections {
+    connections: 4096,
+    head: Duration::from_secs(10),
+    head_bytes: 32 * 1024,
+    write: Duration::from_secs(30),
+    grace: Duration::from_secs(10),
+};
+const ADMIN: Connections = Connections {
+    connections: 64,
+    head: Duration::from_secs(3),
+    head_bytes: 32 * 1024,
+    write: Duration::from_secs(10),
+    grace: Duration::from_secs(1),
+};
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -110,48 +125,59 @@ pub enum RunError {
 pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     let (metrics, health) = (Metrics::new(), Health::default());
     health.waits("reviews", "not asked yet");
+    health.waits("database", "not opened yet");
     let client = client().await?;
-    let url = options.database.expose_secret();
-    let database = Database::open(url).await.map_err(|error| RunError::Database(redacted(&error.to_string(), url)))?;
-    let admin_listener = listen("admin-listen", options.admin_listen).await?;
-    let listener = listen("listen", options.listen).await?;
-    let (address, admin_address) = (bound(&listener, options.listen), bound(&admin_listener, options.admin_listen));
-    let (rotation, certificate) = match options.tls {
-        Some((certificate, key)) => {
-            let (rotation, current) = tls::Rotation::new(tls::Files { certificate, key }, health.clone());
-            (Some(rotation), Some(current))
+    let admin_listener = listen("admin-listen", options.admin_listen)?;
+    let admin_address = bound(&admin_listener, options.admin_listen);
+    let (closing, closed) = watch::channel(false);
+    let admin = health::router(health.clone(), metrics.clone());
+    let admin = https_listener::serve(admin_listener, Transport::Plain, admin, ADMIN, Gauge::default(), told(closed));
+    let (mut admin, mut stop) = (Box::pin(admin), Box::pin(stop));
+    tracing::info!(admin = %admin_address, "starting");
+    let database = tokio::select! {
+        opened = open(&options.database, &health) => opened?,
+        () = &mut admin => return Err(RunError::Ended("the admin server")),
+        () = &mut stop => {
+            tracing::info!("stopped before the database was open");
+            return Ok(());
         }
-        None => (None, None),
+    };
+    let listener = listen("listen", options.listen)?;
+    let address = bound(&listener, options.listen);
+    let (rotation, transport) = match options.tls {
+        Some((certificate, key)) => {
+            let (rotation, certificates) = tls::Rotation::new(tls::Files { certificate, key }, health.clone());
+            (Some(rotation), Transport::Tls { certificates, failures: Counter::default() })
+        }
+        None => (None, Transport::Plain),
     };
     let settings = authority::Settings { audience: options.audience, writers: options.writers };
     let authority = Arc::new(Authority::new(client, settings, database.clone()));
 
     let (stop_serving, stopped) = watch::channel(false);
-    let (closing, closed) = watch::channel(false);
     let limits = Limits { bytes: options.max_body, ..Limits::default() };
     let bell = Bell::new();
     let app = app(&database, &(authority.clone() as Arc<dyn Access>), &bell, limits);
-    let app = bounded(app, metrics.clone());
     let connections = metrics.connections.clone();
-    let served = listener::serve(listener, certificate, app, PUBLIC, connections, told(stopped));
-    let admin = health::router(health.clone(), metrics);
-    let admin = listener::serve(admin_listener, None, admin, ADMIN, Gauge::default(), told(closed));
+    let app = bounded(app, metrics);
+    let served = https_listener::serve(listener, transport, app, PUBLIC, connections, told(stopped));
     let chores = async {
         let rotated = async {
             if let Some(rotation) = rotation {
                 rotation.run().await;
             }
         };
-        tokio::join!(rotated, checked(&authority, &health), forget(&database, options.tombstones));
+        let checked = checked(&authority, &health);
+        tokio::join!(rotated, checked, forget(&database, options.tombstones), database.keep_log_empty());
     };
     tracing::info!(listen = %address, admin = %admin_address, "serving");
 
-    let (mut served, mut admin, mut chores) = (Box::pin(served), Box::pin(admin), Box::pin(chores));
+    let (mut served, mut chores) = (Box::pin(served), Box::pin(chores));
     tokio::select! {
         () = &mut served => return Err(RunError::Ended("the server")),
         () = &mut admin => return Err(RunError::Ended("the admin server")),
         () = &mut chores => return Err(RunError::Ended("the chores")),
-        () = stop => {}
+        () = &mut stop => {}
     }
     tracing::info!("stopping");
     health.waits("process", "shutting down");
@@ -193,10 +219,11 @@ async fn nowhere() -> Problem {
 }
 
 fn bounded(app: Router, metrics: Metrics) -> Router {
-    let panicked = |_| (StatusCode::INTERNAL_SERVER_ERROR, "a defect of the store\n").into_response();
+    let panicked = |_| StatusCode::INTERNAL_SERVER_ERROR.into_response();
     app.layer(
         ServiceBuilder::new()
             .layer(middleware::from_fn_with_state(metrics, metrics::count))
+            .layer(middleware::from_fn(refusals::documented))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(RequestBodyTimeoutLayer::new(BODY)),
     )
@@ -226,8 +253,22 @@ async fn client() -> Result<Client, RunError> {
     Client::try_from(config).map_err(|error| no_access(&error))
 }
 
-async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|error| RunError::Listen { flag, address, error })
+/// The database, once it is open. What is waited for is told meanwhile.
+async fn open(url: &SecretString, health: &Health) -> Result<Database, RunError> {
+    let url = url.expose_secret();
+    let waits = |what| {
+        if health.waits("database", what) {
+            tracing::info!(what, "the database is not open yet");
+        }
+    };
+    let opened = Database::open_telling(url, waits).await;
+    let database = opened.map_err(|error| RunError::Database(redacted(&error.to_string(), url)))?;
+    health.ready("database");
+    Ok(database)
+}
+
+fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
+    https_listener::listen(address, SEND_BUFFER).map_err(|error| RunError::Listen { flag, address, error })
 }
 
 /// Where it listens, should the port have been left open.

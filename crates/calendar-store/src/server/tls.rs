@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use https_listener::Certificates;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
@@ -26,9 +27,6 @@ pub(super) struct Files {
     pub(super) key: PathBuf,
 }
 
-/// What new connections are served with; `None` until there is something that can be served.
-pub(super) type Current = watch::Receiver<Option<Arc<ServerConfig>>>;
-
 /// Takes up what the files hold.
 pub(super) struct Rotation {
     files: Files,
@@ -39,8 +37,8 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    pub(super) fn new(files: Files, health: Health) -> (Self, Current) {
-        let (served, current) = watch::channel(None);
+    pub(super) fn new(files: Files, health: Health) -> (Self, Certificates) {
+        let (served, current) = Certificates::none();
         health.waits(CERTIFICATE, "not read yet");
         (Self { files, health, served, seen: None, told: None }, current)
     }

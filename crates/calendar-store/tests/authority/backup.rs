@@ -9,7 +9,7 @@ use calendar_store::{Limits, Spooled};
 use calendar_store_client::Head;
 use futures::stream;
 
-use crate::binary::program;
+use crate::running::program;
 use crate::support::commit;
 
 async fn write(database: &Database, on: Option<u128>, head: u128, ids: &[&str]) {

@@ -1,115 +1,14 @@
 //! The binary as a whole.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use http::StatusCode;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{AUDIENCE, EVENTS, auth_delegator, commit, right, shared, token, user};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_calendar-store");
-
-/// A command without what this process was told.
-pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(arguments).env_remove("RUST_LOG").env_remove("KUBECONFIG");
-    command
-}
-
-/// A running store.
-struct Running {
-    child: Child,
-    log: std::thread::JoinHandle<String>,
-    public: String,
-    admin: String,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut log = String::new();
-        let serving = loop {
-            let mut line = String::new();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "{log}");
-            log += &line;
-            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{log}"));
-            if line["message"] == "serving" {
-                break line;
-            }
-        };
-        let address = |field: &str| serving[field].as_str().unwrap().to_owned();
-        let (public, admin) = (address("listen"), address("admin"));
-        let log = std::thread::spawn(move || {
-            lines.read_to_string(&mut log).unwrap();
-            log
-        });
-        Self { child, log, public, admin }
-    }
-
-    async fn readiness(&self) -> (StatusCode, String) {
-        let answer = reqwest::get(format!("http://{}/readyz", self.admin)).await.unwrap();
-        (answer.status(), answer.text().await.unwrap())
-    }
-
-    async fn ready(&self) {
-        let ready = testenv::eventually("the store is ready", Duration::from_secs(30), async || {
-            (self.readiness().await.0 == StatusCode::OK).then_some(())
-        });
-        ready.await.unwrap();
-    }
-
-    fn terminate(&self) {
-        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(kill.success());
-    }
-
-    async fn end(self) -> (ExitStatus, String) {
-        let Self { mut child, log, .. } = self;
-        tokio::task::spawn_blocking(move || (child.wait().unwrap(), log.join().unwrap())).await.unwrap()
-    }
-}
-
-struct Setting {
-    namespace: String,
-    folder: TempDir,
-    url: String,
-}
-
-impl Setting {
-    async fn new() -> Self {
-        testenv::install_tls_provider();
-        let plane = shared().await;
-        let namespace = plane.namespace("binary").await.unwrap().name().to_owned();
-        let folder = tempfile::tempdir().unwrap();
-        let access = plane.service_account_access(&namespace, "store").await.unwrap();
-        access.write_kubeconfig(&folder.path().join("kubeconfig")).unwrap();
-        let url = format!("sqlite:{}", folder.path().join("store.db").display());
-        Self { namespace, folder, url }
-    }
-
-    async fn grant(&self) {
-        let (client, account) = (shared().await.admin().unwrap(), (self.namespace.as_str(), "store"));
-        testenv::grant(&client, testenv::Scope::Cluster, account, &auth_delegator()).await.unwrap();
-    }
-
-    async fn grant_reader(&self) {
-        let (client, here) = (shared().await.admin().unwrap(), testenv::Scope::Namespace(&self.namespace));
-        let rules = [right("get", EVENTS, None), right("create", "calendarsubscriptions/feeds", None)];
-        testenv::grant(&client, here, (&self.namespace, "reader"), &rules).await.unwrap();
-    }
-
-    fn serve(&self, more: &[&str]) -> Command {
-        let mut command = program(&["serve", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]);
-        command.args(more).env("KUBECONFIG", self.folder.path().join("kubeconfig"));
-        command.env("CALENDAR_STORE_WRITER", user(&self.namespace, "writer"));
-        command
-    }
-}
+use crate::running::{Running, Setting, program};
+use crate::support::{AUDIENCE, commit, shared, token};
 
 #[tokio::test]
 async fn it_serves_until_it_is_told_to_stop() {

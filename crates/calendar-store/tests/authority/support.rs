@@ -139,17 +139,18 @@ pub async fn token(plane: &ControlPlane, namespace: &str, account: &str, audienc
 
 /// A body of a commit of everything.
 pub fn commit(namespace: &str, name: &str, on: Option<u128>, head: u128, ids: &[&str]) -> Vec<u8> {
-    let (header, lines) = documents(namespace, name, on, head, ids);
-    let mut body = serde_json::to_vec(&header).unwrap();
-    for line in lines.iter().chain([&Line::End(lines.len() as u64)]) {
-        body.push(b'\n');
-        body.extend(serde_json::to_vec(line).unwrap());
-    }
-    body.push(b'\n');
-    body
+    commit_of(namespace, name, on, head, ids, &format!("as of {head}"))
 }
 
-fn documents(namespace: &str, name: &str, on: Option<u128>, head: u128, ids: &[&str]) -> (CommitHeader, Vec<Line>) {
+/// The same with events of this summary.
+pub fn commit_of(
+    namespace: &str,
+    name: &str,
+    on: Option<u128>,
+    head: u128,
+    ids: &[impl AsRef<str>],
+    summary: &str,
+) -> Vec<u8> {
     let state = State {
         cursor: "2026-11-25T09:00:00Z".parse().unwrap(),
         fingerprint: "of what is wanted".to_owned(),
@@ -161,13 +162,6 @@ fn documents(namespace: &str, name: &str, on: Option<u128>, head: u128, ids: &[&
         bytes: 0,
         content_hash: "of the events".to_owned(),
     };
-    let event = |id: &&str| {
-        let event = json!({
-            "id": id, "calendarId": "cal_1", "start": "2026-11-25T10:00:00Z", "end": "2026-11-25T11:00:00Z",
-            "allDay": false, "summary": format!("as of {head}"),
-        });
-        Line::Put(Box::new(serde_json::from_value(event).unwrap()))
-    };
     let header = CommitHeader {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
@@ -176,5 +170,17 @@ fn documents(namespace: &str, name: &str, on: Option<u128>, head: u128, ids: &[&
         scope: Scope::Everything,
         state,
     };
-    (header, ids.iter().map(event).collect())
+    let mut body = serde_json::to_vec(&header).unwrap();
+    for id in ids {
+        let event = json!({
+            "id": id.as_ref(), "calendarId": "cal_1", "start": "2026-11-25T10:00:00Z", "end": "2026-11-25T11:00:00Z",
+            "allDay": false, "summary": summary,
+        });
+        body.push(b'\n');
+        body.extend(serde_json::to_vec(&Line::Put(Box::new(serde_json::from_value(event).unwrap()))).unwrap());
+    }
+    body.push(b'\n');
+    body.extend(serde_json::to_vec(&Line::End(ids.len() as u64)).unwrap());
+    body.push(b'\n');
+    body
 }

@@ -1,0 +1,16 @@
+//! Serves HTTP/1.1, through TLS or not, with bounds on all that a client can hold up.
+//!
+//! - [`serve`]: accepts connections and serves an app on them, within [`Limits`].
+//! - [`listen`]: the socket, whose connections hold a bounded part of an answer in the kernel.
+//! - [`Transport`]: with TLS or without, and the [`Certificates`] that can change meanwhile.
+//!
+//! What must hold: however slowly a client sends or takes, and however many there are, each holds a bounded amount of memory, and
+//! one that does nothing is gone after a while.
+
+mod certificates;
+mod listener;
+mod socket;
+
+pub use certificates::Certificates;
+pub use listener::{Limits, Transport, serve};
+pub use socket::listen;
