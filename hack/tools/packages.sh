@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Usage: hack/tools/packages.sh node|postgres
+# Usage: hack/tools/packages.sh node|postgres|calendar
 #
 # Prints the folder with programs from Debian's packages and their libraries, unpacked beside the built tools and not installed:
-# what a node needs (runc and nft), or a PostgreSQL server. Nothing of the machine is changed but, if they are missing or old,
+# what a node needs (runc and nft), a PostgreSQL server, or the library that calendar programs parse with (libical). Nothing of the machine is changed but, if they are missing or old,
 # apt's lists.
 set -euo pipefail
 
@@ -23,13 +23,17 @@ choose() {
 		server=$(apt-cache depends postgresql 2>/dev/null | grep -o -m1 'postgresql-[0-9]*$') || return 1
 		mapfile -t packages < <(printf '%s\n' "$server" "${server/-/-client-}" && needs "$server" | grep '^lib' | grep -v '^libc6\|^libc-\|^libllvm\|^libperl\|perl$\|^libpam-')
 		;;
+	calendar)
+		library=$(apt-cache pkgnames libical3 2>/dev/null | grep -x -m1 'libical3\(t64\)\?') || return 1
+		mapfile -t packages < <(echo "$library" && needs "$library" | grep '^libicu')
+		;;
 	*)
 		say "there is no set of packages called $1"
 		exit 2
 		;;
 	esac
 }
-choose "${1:?node or postgres}" || { apt-get -q update >&2 && choose "$1"; } || { say "apt knows no such packages"; exit 1; }
+choose "${1:?node, postgres or calendar}" || { apt-get -q update >&2 && choose "$1"; } || { say "apt knows no such packages"; exit 1; }
 
 release=$(. /etc/os-release && echo "$ID-${VERSION_ID:-rolling}")
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/packages

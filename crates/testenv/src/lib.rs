@@ -70,7 +70,7 @@ pub use namespace::{TestNamespace, unique_name};
 pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use rbac::{Scope, grant};
-pub use tools::{NodeTool, Tool, Tools};
+pub use tools::{NodeTool, Tool, Tools, packages, python};
 
 /// The control plane that all tests of this process share, started at the first call.
 ///

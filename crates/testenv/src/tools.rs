@@ -161,9 +161,22 @@ impl Tools {
     }
 }
 
-/// The folder with programs of Debian's packages, fetched if they are missing. Blocks.
-pub(crate) fn packages(set: &str) -> Result<PathBuf, Error> {
+/// The folder with programs of Debian's packages, by the name of a set in `hack/tools/packages.sh`, fetched if they are missing.
+/// Blocks.
+///
+/// # Errors
+/// If the packages cannot be fetched.
+pub fn packages(set: &str) -> Result<PathBuf, Error> {
     folder_by("packages.sh", [set], |script, status| Error::Script { script, status })
+}
+
+/// An interpreter of Python with the packages that `hack/tools/python/requirements.txt` pins, made if it is missing. Blocks.
+///
+/// # Errors
+/// If there is no Python of a version that will do, or the packages cannot be fetched.
+pub fn python() -> Result<PathBuf, Error> {
+    let folder = folder_by("python.sh", [], |script, status| Error::Script { script, status })?;
+    Ok(folder.join("bin/python"))
 }
 
 /// The folder that a script of `hack/tools` prints. What it says meanwhile goes to standard error.

@@ -48,13 +48,12 @@ pub struct Told {
     path = "/v1/namespaces/{namespace}/calendarsubscriptions/{name}/changes",
     tag = "changes",
     params(
-        ("namespace" = String, Path, description = "Namespace of the subscription", max_length = 63),
-        ("name" = String, Path, description = "Its name", max_length = 253),
-        ("since" = Option<String>, Query, description = "A sequence from an earlier answer as it is; by default all events are told", max_length = 96),
+        super::openapi::Of,
+        ("since" = Option<String>, Query, format = "sequence", description = "A sequence from an earlier answer as it is; by default all events are told", max_length = 96),
         ("limit" = Option<i32>, Query, description = "The most changes of an answer, by default 100; of a stream, the most that are read ahead", minimum = 1, maximum = 1000),
-        ("Accept" = Option<String>, Header, description = "`text/event-stream` for a stream"),
-        ("Last-Event-ID" = Option<String>, Header, description = "Of a stream: the last sequence that came; goes before `since`", max_length = 96),
-        ("If-None-Match" = Option<String>, Header, description = "`ETag` of the answer that is known; not of a stream"),
+        ("Accept" = Option<String>, Header, nullable = false, description = "`text/event-stream` for a stream"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, format = "sequence", description = "Of a stream: the last sequence that came; goes before `since`", max_length = 96),
+        super::openapi::Known,
     ),
     responses(
         (

@@ -162,7 +162,8 @@ pub struct Refusal {
     status: u16,
     /// What it is about, in words.
     title: String,
-    /// The same for programs: `Invalid`, `Unauthorized`, `Forbidden`, `NotFound`, `Gone`, `Busy`, `Unavailable`; more may come.
+    /// The same for programs: `Invalid`, `Unauthorized`, `Forbidden`, `NotFound`, `MethodNotAllowed`, `Conflict`, `Gone`, `TooLarge`,
+    /// `Busy`, `Defect`, `Unavailable`; more may come.
     reason: String,
     /// What exactly is wrong, and what helps.
     detail: String,

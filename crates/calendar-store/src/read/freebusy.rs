@@ -35,11 +35,11 @@ const UNMERGED: usize = 2 * MOST_TIMES;
     path = "/v1/namespaces/{namespace}/freebusy",
     tag = "events",
     params(
-        ("namespace" = String, Path, description = "Namespace of the subscriptions", max_length = 63),
-        ("subscription" = Vec<String>, Query, description = "Name of a subscription; once for each, all of which have to be readable", min_items = 1, max_items = 50),
-        ("from" = String, Query, description = "An instant as RFC 3339, or a date in `timeZone`, of the years 1900 to 2200"),
-        ("to" = String, Query, description = "The first moment after the range, in the same form, at most 366 days later"),
-        ("timeZone" = Option<String>, Query, description = "IANA zone in which dates and all-day events are meant, by default UTC; if it is given, instants are answered with its offset", max_length = 64),
+        ("namespace" = String, Path, description = "Namespace of the subscriptions", max_length = 63, pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+        ("subscription" = HashSet<super::openapi::SubscriptionName>, Query, description = "Name of a subscription; once for each, all of which have to be readable", min_items = 1, max_items = 50),
+        ("from" = String, Query, format = "instant-or-date", description = "An instant as RFC 3339, or a date in `timeZone`, of the years 1900 to 2200"),
+        ("to" = String, Query, format = "instant-or-date", description = "The first moment after the range, in the same form, at most 366 days later"),
+        ("timeZone" = Option<String>, Query, format = "time-zone", description = "IANA zone in which dates and all-day events are meant, by default UTC; if it is given, instants are answered with its offset", max_length = 64),
     ),
     responses((status = 200, description = "The busy times", body = FreeBusy), super::openapi::Refusals),
     security(("token" = []))

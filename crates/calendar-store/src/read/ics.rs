@@ -41,11 +41,10 @@ const PIECE: usize = 64 * 1024;
     path = "/v1/namespaces/{namespace}/calendarsubscriptions/{name}/events.ics",
     tag = "events",
     params(
-        ("namespace" = String, Path, description = "Namespace of the subscription", max_length = 63),
-        ("name" = String, Path, description = "Its name", max_length = 253),
-        ("from" = Option<String>, Query, description = "An instant as RFC 3339, or a date in UTC, of the years 1900 to 2200; by default all from the first event on"),
-        ("to" = Option<String>, Query, description = "The first moment after the range, in the same form; by default all up to the last event"),
-        ("If-None-Match" = Option<String>, Header, description = "`ETag` of the answer that is known"),
+        super::openapi::Of,
+        ("from" = Option<String>, Query, format = "instant-or-date", description = "An instant as RFC 3339, or a date in UTC, of the years 1900 to 2200; by default all from the first event on"),
+        ("to" = Option<String>, Query, format = "instant-or-date", description = "The first moment after the range, in the same form; by default all up to the last event"),
+        super::openapi::Known,
     ),
     responses(
         (status = 200, description = "The calendar", body = String, content_type = "text/calendar", headers(("ETag" = String, description = "Names this answer"))),

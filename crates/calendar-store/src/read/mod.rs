@@ -14,19 +14,19 @@
 mod bell;
 mod changes;
 mod cursor;
-mod documents;
+pub(crate) mod documents;
 mod events;
 mod freebusy;
 mod ics;
 mod lines;
 mod listeners;
 mod now;
-mod openapi;
+pub(crate) mod openapi;
 mod position;
-mod query;
+pub(crate) mod query;
 mod range;
 mod stream;
-mod subject;
+pub(crate) mod subject;
 mod tag;
 mod taking;
 

@@ -24,10 +24,9 @@ const AT_A_TIME: usize = 100;
     path = "/v1/namespaces/{namespace}/calendarsubscriptions/{name}/now",
     tag = "events",
     params(
-        ("namespace" = String, Path, description = "Namespace of the subscription", max_length = 63),
-        ("name" = String, Path, description = "Its name", max_length = 253),
-        ("timeZone" = Option<String>, Query, description = "IANA zone in which dates and all-day events are meant, by default UTC; if it is given, instants are answered with its offset", max_length = 64),
-        ("at" = Option<String>, Query, description = "An instant as RFC 3339, or a date in `timeZone`, of the years 1900 to 2200; by default the present"),
+        super::openapi::Of,
+        ("timeZone" = Option<String>, Query, format = "time-zone", description = "IANA zone in which dates and all-day events are meant, by default UTC; if it is given, instants are answered with its offset", max_length = 64),
+        ("at" = Option<String>, Query, format = "instant-or-date", description = "An instant as RFC 3339, or a date in `timeZone`, of the years 1900 to 2200; by default the present"),
     ),
     responses((status = 200, description = "What is on", body = AtMoment), super::openapi::Refusals),
     security(("token" = []))

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::documents::Refusal;
 
@@ -22,13 +22,18 @@ const DOCUMENT: &str = include_str!("../../openapi.json");
         super::freebusy::freebusy,
         super::changes::changes,
         super::ics::ics,
+        crate::feeds::list,
+        crate::feeds::create,
+        crate::feeds::revoke,
         openapi
     ),
     tags(
         (name = "events", description = "What is in a calendar"),
         (name = "changes", description = "What changes in it"),
+        (name = "feeds", description = "Addresses for calendar programs, each with a token of its own"),
         (name = "document", description = "This document"),
     ),
+    components(schemas(SubscriptionName)),
     modifiers(&Tokens)
 )]
 struct Document;
@@ -51,6 +56,39 @@ impl Modify for Tokens {
     }
 }
 
+/// Whom a request is about, in its path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is here for its description: super::subject::Subject is what is parsed")]
+pub struct Of {
+    /// Namespace of the subscription.
+    #[param(max_length = 63, pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    namespace: String,
+    /// Its name.
+    #[param(max_length = 253, pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")]
+    name: String,
+}
+
+/// The name of a subscription.
+#[derive(ToSchema)]
+#[schema(
+    max_length = 253,
+    pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    example = "on-call"
+)]
+#[expect(dead_code, reason = "it is here for its description: super::subject::checked_name is what holds")]
+pub struct SubscriptionName(String);
+
+/// What is known already.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is here for its description: super::tag::Tag looks at it")]
+pub struct Known {
+    /// `ETag` of the answer that is known; if it still holds, the answer is 304 and has no body. Not of a stream.
+    #[param(rename = "If-None-Match", nullable = false)]
+    tag: Option<String>,
+}
+
 /// How requests are refused.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it is here for its description: crate::Problem is what is sent")]
@@ -67,12 +105,15 @@ pub enum Refusals {
     /// Nothing is stored of a subscription of that name.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Refusal),
-    /// Only GET and HEAD are allowed.
+    /// The method is none of this path: `Allow` names those there are.
     #[response(status = 405, content_type = "application/problem+json")]
     Method(Refusal),
     /// Too many requests at a time: try again after `Retry-After`.
     #[response(status = 429, content_type = "application/problem+json")]
     Busy(Refusal),
+    /// A defect of the store: please report it.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Defect(Refusal),
     /// Something that is needed does not answer: try again after `Retry-After`.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Refusal),

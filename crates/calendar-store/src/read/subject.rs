@@ -101,7 +101,8 @@ pub fn checked_name(field: &str, name: &str) -> Result<(), Problem> {
     Err(Problem::new(Reason::Invalid, detail).of(field))
 }
 
-fn checked_namespace(namespace: &str) -> Result<(), Problem> {
+/// Whether a word can be the name of a namespace.
+pub fn checked_namespace(namespace: &str) -> Result<(), Problem> {
     if namespace.len() <= LONGEST_LABEL && is_label(namespace) {
         return Ok(());
     }

@@ -8,6 +8,7 @@ mod crowds;
 mod feeds;
 mod floods;
 mod outages;
+mod readers;
 mod rights;
 mod running;
 mod slowness;

@@ -151,6 +151,24 @@ pub fn commit_of(
     ids: &[impl AsRef<str>],
     summary: &str,
 ) -> Vec<u8> {
+    let event = |id: &str| {
+        json!({
+            "id": id, "calendarId": "cal_1", "start": "2026-11-25T10:00:00Z", "end": "2026-11-25T11:00:00Z",
+            "allDay": false, "summary": summary,
+        })
+    };
+    commit_events(namespace, name, on, head, ids.iter().map(|id| event(id.as_ref())))
+}
+
+/// The same of events as they are stored.
+pub fn commit_events(
+    namespace: &str,
+    name: &str,
+    on: Option<u128>,
+    head: u128,
+    events: impl ExactSizeIterator<Item = Value>,
+) -> Vec<u8> {
+    let count = events.len() as u64;
     let state = State {
         cursor: "2026-11-25T09:00:00Z".parse().unwrap(),
         fingerprint: "of what is wanted".to_owned(),
@@ -158,7 +176,7 @@ pub fn commit_of(
         complete: true,
         swept_through: "2027-06-14".parse().unwrap(),
         visibility: Visibility::Full,
-        events: ids.len() as u64,
+        events: count,
         bytes: 0,
         content_hash: "of the events".to_owned(),
     };
@@ -171,16 +189,12 @@ pub fn commit_of(
         state,
     };
     let mut body = serde_json::to_vec(&header).unwrap();
-    for id in ids {
-        let event = json!({
-            "id": id.as_ref(), "calendarId": "cal_1", "start": "2026-11-25T10:00:00Z", "end": "2026-11-25T11:00:00Z",
-            "allDay": false, "summary": summary,
-        });
+    for event in events {
         body.push(b'\n');
         body.extend(serde_json::to_vec(&Line::Put(Box::new(serde_json::from_value(event).unwrap()))).unwrap());
     }
     body.push(b'\n');
-    body.extend(serde_json::to_vec(&Line::End(ids.len() as u64)).unwrap());
+    body.extend(serde_json::to_vec(&Line::End(count)).unwrap());
     body.push(b'\n');
     body
 }
