@@ -16,7 +16,7 @@ use tempfile::SpooledTempFile;
 use super::Reading;
 use super::documents::event;
 use super::events::overlapping;
-use super::lines::{instant, line, mail, parameter, text, time, url};
+use super::lines::{instant, line, mail, parameter, text, time, uid, url};
 use super::query::Query;
 use super::range::{Range, Zone};
 use super::subject::{Feed, Subject};
@@ -88,12 +88,13 @@ async fn calendar(reading: &Reading, subject: &Subject, range: Range) -> Result<
     let mut file = SpooledTempFile::new(IN_MEMORY);
     let mut out = String::new();
     begin(&mut out, subject);
-    let mut after = None;
+    let (mut after, mut empty) = (None, true);
     loop {
         let page = overlapping(&mut moment, uid, range, &zone, after, AT_A_TIME).await?;
         for row in &page.rows {
             entry(&mut out, &event(&row.body)?, uid);
         }
+        empty &= page.rows.is_empty();
         after = page.rows.last().map(|row| row.place.clone());
         if !page.more {
             break;
@@ -101,6 +102,9 @@ async fn calendar(reading: &Reading, subject: &Subject, range: Range) -> Result<
         file = written(file, std::mem::take(&mut out)).await?;
     }
     drop(moment);
+    if empty {
+        nothing(&mut out);
+    }
     line(&mut out, "END:VCALENDAR");
     let file = written(file, out).await?;
     let file = blocking(move || rewound(file)).await.map_err(|error| no_room(&error))?;
@@ -112,29 +116,47 @@ fn begin(out: &mut String, subject: &Subject) {
     line(out, "VERSION:2.0");
     line(out, "PRODID:-//cronofy-operator//calendar-store//EN");
     line(out, "CALSCALE:GREGORIAN");
-    line(out, &format!("X-WR-CALNAME:{}", text(&format!("{}/{}", subject.namespace, subject.name))));
+    let name = text(&format!("{}/{}", subject.namespace, subject.name));
+    line(out, &format!("NAME:{name}"));
+    line(out, &format!("X-WR-CALNAME:{name}"));
     line(out, "REFRESH-INTERVAL;VALUE=DURATION:PT5M");
     line(out, "X-PUBLISHED-TTL:PT5M");
 }
 
-fn entry(out: &mut String, event: &Event, uid: &str) {
+/// A calendar has to have a component. This one says nothing that anybody would see.
+fn nothing(out: &mut String) {
+    line(out, "BEGIN:VTIMEZONE");
+    line(out, "TZID:Etc/UTC");
+    line(out, "BEGIN:STANDARD");
+    line(out, "DTSTART:19700101T000000");
+    line(out, "TZOFFSETFROM:+0000");
+    line(out, "TZOFFSETTO:+0000");
+    line(out, "TZNAME:UTC");
+    line(out, "END:STANDARD");
+    line(out, "END:VTIMEZONE");
+}
+
+fn entry(out: &mut String, event: &Event, subscription: &str) {
     let mut property = |content: String| line(out, &content);
     property("BEGIN:VEVENT".to_owned());
-    property(format!("UID:{}@{}", text(&key(&event.id)), text(uid)));
+    property(format!("UID:{}@{}", uid(&key(&event.id)), text(subscription)));
     // It says when this was written. The same state has to give the same bytes, so without a better one it is no time of ours.
     property(format!("DTSTAMP:{}", instant(event.updated.unwrap_or(Timestamp::UNIX_EPOCH))));
     for time in times(event) {
         property(time);
     }
-    property(format!("SUMMARY:{}", text(event.summary.as_deref().unwrap_or("Busy"))));
+    let summary = Some(event.summary.as_deref().unwrap_or("Busy"));
     if let Some(status @ ("confirmed" | "tentative" | "cancelled")) = event.status.as_deref() {
         property(format!("STATUS:{}", status.to_ascii_uppercase()));
     }
     let transparent = event.transparency.as_deref() == Some("transparent");
     property(format!("TRANSP:{}", if transparent { "TRANSPARENT" } else { "OPAQUE" }));
-    for (name, value) in [("LOCATION", &event.location), ("DESCRIPTION", &event.description)] {
-        if let Some(value) = value {
-            property(format!("{name}:{}", text(value)));
+    let texts =
+        [("SUMMARY", summary), ("LOCATION", event.location.as_deref()), ("DESCRIPTION", event.description.as_deref())];
+    for (name, value) in texts {
+        // Some programs take one without a value for a mistake.
+        if let Some(value) = value.map(text).filter(|value| !value.trim().is_empty()) {
+            property(format!("{name}:{value}"));
         }
     }
     if let Some(url) = event.meeting_url.as_deref().and_then(url) {
@@ -160,15 +182,16 @@ fn entry(out: &mut String, event: &Event, uid: &str) {
     property("END:VEVENT".to_owned());
 }
 
-/// Start and end. An end that is not after the start is left out: the former must not be equal.
+/// Start and end. An end that is not after the start, as far as they are written, is left out: the former must not be equal.
 fn times(event: &Event) -> impl Iterator<Item = String> {
     let zone = TimeZone::utc();
     let (start, end) = match (event.start, event.end) {
         (start @ EventTime::Date(_), end @ EventTime::Date(_)) => (start, end),
         (start, end) => (EventTime::Instant(start.instant(&zone)), EventTime::Instant(end.instant(&zone))),
     };
-    let end = (end.instant(&zone) > start.instant(&zone)).then(|| time("DTEND", end));
-    [Some(time("DTSTART", start)), end].into_iter().flatten()
+    // All years have four digits, so that the words are in the order of the times.
+    let later = time("", end) > time("", start);
+    [Some(time("DTSTART", start)), later.then(|| time("DTEND", end))].into_iter().flatten()
 }
 
 fn participant(property: &str, answer: &str, person: &Person) -> Option<String> {

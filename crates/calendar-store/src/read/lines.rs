@@ -1,17 +1,30 @@
 //! Lines of iCalendar (RFC 5545). Whatever a text holds, it stays in its line's value.
 
-use calendar_sync::EventTime;
+use calendar_sync::{EventTime, hex};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use sha2::{Digest as _, Sha256};
+use url::{Position, Url};
 
 /// Octets of a line, without its end.
 const LONGEST_LINE: usize = 75;
-/// What an address on the web keeps as it is: all that may stand in one.
-const URL: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
-/// The same of an e-mail address: what could begin a header of the mail goes.
-const MAIL: &AsciiSet = &URL.add(b'?').add(b'&').add(b'#').add(b'%').add(b',').add(b';').add(b':').add(b'/');
+/// What no address may have as it is (RFC 3986).
+const ADDRESS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+/// The same of an e-mail address: what could begin a header of the mail goes, too.
+const MAIL: &AsciiSet = &ADDRESS.add(b'?').add(b'&').add(b'#').add(b'%').add(b',').add(b';').add(b':').add(b'/');
 
 /// Adds a line, folded.
 pub fn line(out: &mut String, content: &str) {
@@ -44,15 +57,29 @@ pub fn text(text: &str) -> String {
     value
 }
 
-/// A text as a parameter, in quotes. A quote cannot be written in it.
+/// A name that no other key has, as a value. One that would not stay as it is gives way to its hash.
+pub fn uid(key: &str) -> String {
+    let lost = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    if key.contains(lost) { hex(&Sha256::digest(key)) } else { text(key) }
+}
+
+/// A text as a parameter, in quotes. What cannot stand in them is written as RFC 6868 has it.
 pub fn parameter(text: &str) -> String {
-    let plain = |character: char| match character {
-        '"' => '\'',
-        '\u{2028}' | '\u{2029}' => ' ',
-        _ if character.is_control() => ' ',
-        _ => character,
-    };
-    format!("\"{}\"", text.chars().map(plain).collect::<String>())
+    let mut value = String::with_capacity(text.len() + 2);
+    value.push('"');
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '^' => value.push_str("^^"),
+            '"' => value.push_str("^'"),
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}' => value.push_str("^n"),
+            _ if character.is_control() => value.push(' '),
+            _ => value.push(character),
+        }
+    }
+    value.push('"');
+    value
 }
 
 /// The address of a person, if it is one.
@@ -61,11 +88,20 @@ pub fn mail(email: &str) -> Option<String> {
 }
 
 /// An address on the web, if it is one.
-pub fn url(url: &str) -> Option<String> {
-    let web = ["https://", "http://"]
-        .iter()
-        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
-    web.then(|| utf8_percent_encode(url, URL).to_string())
+pub fn url(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    let mut address = url[..Position::BeforePath].to_owned();
+    // Browsers let more stand than may stand there, a % among it that begins nothing.
+    for (number, part) in url[Position::BeforePath..].split('%').enumerate() {
+        let begins = part.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        address.push_str(match number {
+            0 => "",
+            _ if begins => "%",
+            _ => "%25",
+        });
+        address.extend(utf8_percent_encode(part, ADDRESS));
+    }
+    Some(address)
 }
 
 /// An instant in UTC.
@@ -82,9 +118,9 @@ pub fn time(name: &str, time: EventTime) -> String {
     }
 }
 
-/// Four digits have to do for the year.
+/// Four digits have to do for the year, and there is none before the first.
 fn date(date: Date) -> String {
-    format!("{:04}{:02}{:02}", date.year().max(0), date.month(), date.day())
+    format!("{:04}{:02}{:02}", date.year().max(1), date.month(), date.day())
 }
 
 #[cfg(test)]
@@ -114,7 +150,7 @@ mod tests {
         for (given, written) in table {
             assert_eq!(text(given), written);
         }
-        assert_eq!(parameter("a\"b\r\nc;d"), "\"a'b  c;d\"");
+        assert_eq!(parameter("a\"b\r\nc;d^\0"), "\"a^'b^nc;d^^ \"");
     }
 
     #[test]
@@ -123,7 +159,18 @@ mod tests {
         assert_eq!(mail("a\r\nb@x?cc=y").as_deref(), Some("mailto:a%0D%0Ab@x%3Fcc=y"));
         assert_eq!(mail("nobody"), None);
         assert_eq!(url("javascript:alert(1)"), None);
-        assert_eq!(url("https://a/ä\r\nX:1").as_deref(), Some("https://a/%C3%A4%0D%0AX:1"));
-        assert_eq!(url("HTTPS://a/?b=%20#c").as_deref(), Some("HTTPS://a/?b=%20#c"));
+        assert_eq!(url("https://a/ä\r\nX:1").as_deref(), Some("https://a/%C3%A4X:1"));
+        assert_eq!(url("HTTPS://a/?b=%20#c").as_deref(), Some("https://a/?b=%20#c"));
+        assert_eq!(url("https://a/100%?[b|c]=%zz%4").as_deref(), Some("https://a/100%25?%5Bb%7Cc%5D=%25zz%254"));
+        assert_eq!(url("https://[::1]:8443/x").as_deref(), Some("https://[::1]:8443/x"));
+        assert_eq!(url("https://"), None);
+    }
+
+    #[test]
+    fn names_that_would_become_equal_do_not() {
+        let keys = ["a", "a\u{1}", "a\u{2}", "a\n", "a\r\n", "a\u{2028}", "a\u{2029}", "a\\n"];
+        let uids: std::collections::BTreeSet<String> = keys.map(uid).into();
+        assert_eq!(uids.len(), keys.len());
+        assert_eq!(uid("a,b"), "a\\,b");
     }
 }

@@ -11,6 +11,7 @@ mod hostile;
 mod now;
 mod store;
 mod stream;
+mod strict;
 
 /// A database that nobody else uses, and its folder.
 async fn database() -> (calendar_store::database::Database, tempfile::TempDir) {
