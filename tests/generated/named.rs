@@ -11,18 +11,28 @@ use cronofy_operator::metrics::Metrics;
 use crate::root;
 
 /// Flags of other programs that the documents name; of the simulator, too.
-const FLAGS_OF_OTHERS: [&str; 16] = [
+const FLAGS_OF_OTHERS: [&str; 26] = [
     "--as",
     "--create-namespace",
+    "--fail",
+    "--fail-with-body",
     "--fault",
+    "--header",
     "--ics",
     "--locked",
+    "--max-time",
     "--namespace",
+    "--no-buffer",
     "--nodes",
+    "--oauth",
     "--overwrite",
     "--seed",
     "--server-side",
     "--set",
+    "--show-error",
+    "--silent",
+    "--speed-limit",
+    "--speed-time",
     "--test",
     "--validate",
     "--wait",

@@ -9,6 +9,7 @@ mod events;
 mod freebusy;
 mod hostile;
 mod now;
+mod page;
 mod store;
 mod stream;
 mod strict;

@@ -1,5 +1,6 @@
 //! The API of readers as its users meet it: the binary behind TLS, with rights from a real API server and a token in a file.
 
+mod programs;
 mod tester;
 
 use std::collections::BTreeMap;
