@@ -5,6 +5,7 @@ mod cuts;
 mod drift;
 mod errors;
 mod memory;
+mod remote_lines;
 mod slices;
 mod target;
 mod tidy;
