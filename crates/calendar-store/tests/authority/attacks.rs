@@ -33,16 +33,8 @@ async fn is_sound(running: &Running, setting: &Setting, reader: &str) {
     assert_eq!(events.json::<Value>().await.unwrap()["items"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn whatever_stands_in_a_request_is_answered_and_changes_nothing() {
-    let (setting, running, writer, reader) = Setting::ready(&[]).await;
-    let body = commit(&setting.namespace, "team", None, 1, &["a"]);
-    let more = format!("Content-Length: {}\r\n", body.len());
-    let put = request("PUT", "/write/v1/subscriptions/uid-1", &writer, &more).into_bytes();
-    assert_eq!(status(&running.raw([put, body].concat()).await), 200);
-    is_sound(&running, &setting, &reader).await;
-
-    let namespace = &setting.namespace;
+/// Paths and queries that nobody needs, and how they are answered.
+fn hostile(namespace: &str) -> Vec<(String, u16)> {
     let base = format!("/v1/namespaces/{namespace}/calendarsubscriptions");
     let long = "a".repeat(20_000);
     let sql =
@@ -132,6 +124,19 @@ async fn whatever_stands_in_a_request_is_answered_and_changes_nothing() {
     table.push((format!("/v1/namespaces/{namespace}/freebusy?{many}from=2026-03-01&to=2026-03-02"), 400));
     table.push((format!("/v1/namespaces/{namespace}/freebusy?subscription=team&from=1900-01-01&to=2200-01-01"), 400));
     table.push((format!("{base}/team/events?{}", "x=1&".repeat(5000)), 400));
+    table
+}
+
+#[tokio::test]
+async fn whatever_stands_in_a_request_is_answered_and_changes_nothing() {
+    let (setting, running, writer, reader) = Setting::ready(&[]).await;
+    let body = commit(&setting.namespace, "team", None, 1, &["a"]);
+    let more = format!("Content-Length: {}\r\n", body.len());
+    let put = request("PUT", "/write/v1/subscriptions/uid-1", &writer, &more).into_bytes();
+    assert_eq!(status(&running.raw([put, body].concat()).await), 200);
+    is_sound(&running, &setting, &reader).await;
+
+    let table = hostile(&setting.namespace);
     println!("{} requests", table.len());
 
     for chunk in table.chunks(64) {
@@ -157,7 +162,7 @@ async fn requests_that_are_none_are_refused_and_the_next_one_is_served() {
     let write = "/write/v1/subscriptions/uid-1";
 
     // What hyper takes for no HTTP it refuses by itself, without a body.
-    let headers = (0..200).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
+    let headers = "X-Many: 1\r\n".repeat(200);
     let huge = format!("X: {}\r\n", "x".repeat(64 * 1024));
     let unspoken: Vec<(Vec<u8>, &[u16])> = vec![
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), &[0, 400]),
