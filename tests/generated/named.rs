@@ -81,6 +81,11 @@ fn every_link_to_a_file_leads_to_one() {
     let mut links = 0;
     for (path, text) in documents() {
         for (at, _) in text.match_indices("](") {
+            // A pattern in code is none.
+            let line = text[..at].rsplit('\n').next().unwrap();
+            if line.matches('`').count() % 2 == 1 {
+                continue;
+            }
             let target = text[at + 2..].split(')').next().unwrap();
             if target.contains("://") || target.starts_with('#') {
                 continue;

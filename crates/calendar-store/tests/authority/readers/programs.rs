@@ -212,7 +212,8 @@ impl Follower {
     fn start(command: Command) -> Self {
         let mut command = tokio::process::Command::from(command);
         // A group of its own: a shell's children end with it.
-        let mut child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let mut child =
+            command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
         let printed = Arc::<Mutex<Vec<Value>>>::default();
         let (mut lines, kept) = (BufReader::new(child.stdout.take().unwrap()).lines(), Arc::clone(&printed));
         tokio::spawn(async move {

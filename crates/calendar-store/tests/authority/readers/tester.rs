@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -11,7 +12,9 @@ use super::Stage;
 use crate::support::{AUDIENCE, EVENTS, right, shared, token};
 
 /// For each operation, in each of the ways to make them up.
-const EXAMPLES: usize = 100;
+const EXAMPLES: usize = 40;
+/// It takes half a minute.
+const LIMIT: Duration = Duration::from_secs(300);
 /// What a defect would be found by.
 const CHECKS: [&str; 11] = [
     "not_a_server_error",
@@ -94,7 +97,9 @@ async fn a_tester_that_reads_the_document_finds_nothing_wrong() {
     command.arg("--report-ndjson-path").arg(&report);
     // Its summary goes where the tests' own output goes, also if they succeed.
     command.current_dir(folder.path()).stdin(Stdio::null());
-    let status = tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap();
+    let mut command = tokio::process::Command::from(command);
+    let run = command.kill_on_drop(true).status();
+    let status = tokio::time::timeout(LIMIT, run).await.expect("it ends").unwrap();
     assert!(status.success(), "the summary above says what is wrong");
 
     // It has got through to what there is, and has been refused for each cause.
