@@ -52,6 +52,24 @@ pub trait Access: Send + Sync + 'static {
         name: &'a str,
     ) -> BoxFuture<'a, Result<(), Problem>>;
 
+    /// Who asks, by name, whatever they may. By default nobody is known.
+    fn who<'a>(&'a self, credentials: &'a Credentials) -> BoxFuture<'a, Result<String, Problem>> {
+        let _ = credentials;
+        Box::pin(async { Err(Problem::new(Reason::Unauthorized, "nobody is known here")) })
+    }
+
+    /// Whether the names of a namespace's subscriptions may be listed: whoever may `list` `calendarsubscriptions/events` there,
+    /// without a name. By default nobody may.
+    fn may_list<'a>(&'a self, credentials: &'a Credentials, namespace: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+        let (_, _) = (credentials, namespace);
+        Box::pin(async { Err(Problem::new(Reason::Forbidden, "nobody may list subscriptions here")) })
+    }
+
+    /// The audience that a token has to be for, which people are told when they need one.
+    fn audience(&self) -> &str {
+        "calendar-store"
+    }
+
     /// Whether this subscription may be subscribed to as a calendar: with the token of one of its feeds, or by whoever may read.
     fn may_subscribe<'a>(
         &'a self,

@@ -54,6 +54,11 @@ impl Problem {
         self
     }
 
+    /// What is sent of it.
+    pub(crate) fn document(&self) -> &calendar_store_client::Problem {
+        &self.0
+    }
+
     /// Why.
     #[must_use]
     pub fn reason(&self) -> Reason {

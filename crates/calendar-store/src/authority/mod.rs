@@ -32,6 +32,7 @@ use crate::{Access, Credentials, FeedVerb, Problem, feeds};
 use answers::{Answer, Answers};
 use reviews::{Right, Said};
 
+pub(crate) use reviews::expires;
 pub use reviews::{REVIEW_LIMIT, ReviewError};
 
 /// How long a yes is remembered at most.
@@ -149,8 +150,13 @@ impl Authority {
 
     /// Who asks, if they may do this.
     async fn allowed(&self, credentials: &Credentials, right: Right<'_>) -> Result<Arc<UserInfo>, Problem> {
-        named("namespace", right.namespace, 63)?;
         named("name", right.name, 253)?;
+        self.allowed_for_all(credentials, right).await
+    }
+
+    /// The same for a right that may be without a name: then one by a name of its own is not enough.
+    async fn allowed_for_all(&self, credentials: &Credentials, right: Right<'_>) -> Result<Arc<UserInfo>, Problem> {
+        named("namespace", right.namespace, 63)?;
         let (token, user) = self.user(credentials).await?;
         let Right { verb, subresource, namespace, name } = right;
         let mut key = Sha256::new_with_prefix(token);
@@ -187,6 +193,23 @@ impl Access for Authority {
     ) -> BoxFuture<'a, Result<(), Problem>> {
         let right = Right { verb: "get", subresource: "events", namespace, name };
         async move { self.allowed(credentials, right).await.map(drop) }.boxed()
+    }
+
+    fn who<'a>(&'a self, credentials: &'a Credentials) -> BoxFuture<'a, Result<String, Problem>> {
+        async move {
+            let (_, user) = self.user(credentials).await?;
+            Ok(username(&user).to_owned())
+        }
+        .boxed()
+    }
+
+    fn may_list<'a>(&'a self, credentials: &'a Credentials, namespace: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+        let right = Right { verb: "list", subresource: "events", namespace, name: "" };
+        async move { self.allowed_for_all(credentials, right).await.map(drop) }.boxed()
+    }
+
+    fn audience(&self) -> &str {
+        &self.settings.audience
     }
 
     fn may_subscribe<'a>(

@@ -36,6 +36,7 @@ pub(super) struct Right<'a> {
     pub(super) verb: &'static str,
     pub(super) subresource: &'static str,
     pub(super) namespace: &'a str,
+    /// Empty for all of the namespace.
     pub(super) name: &'a str,
 }
 
@@ -46,8 +47,9 @@ impl Right<'_> {
     /// The right as one that can be granted.
     pub(super) fn missing(&self, user: &str) -> String {
         let Self { verb, subresource, namespace, name } = self;
+        let named = if name.is_empty() { String::new() } else { format!(" named {name}") };
         format!(
-            "{user} may not {verb} {RESOURCE}/{subresource} named {name} in namespace {namespace}: grant the verb {verb} on the \
+            "{user} may not {verb} {RESOURCE}/{subresource}{named} in namespace {namespace}: grant the verb {verb} on the \
              resource {RESOURCE}/{subresource} of API group {GROUP} there"
         )
     }
@@ -129,7 +131,7 @@ pub(super) fn said(token: &str, now: Timestamp) -> Said {
 }
 
 /// Claim `exp` of a JWT.
-fn expires(token: &str) -> Option<i64> {
+pub(crate) fn expires(token: &str) -> Option<i64> {
     use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 

@@ -119,6 +119,22 @@ impl Moment {
         }))
     }
 
+    /// Up to `limit` names of the subscriptions of a namespace, in order, after this one.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn names(&mut self, namespace: &str, after: &str, limit: usize) -> Result<Page<String>, Error> {
+        let query =
+            sqlx::query("SELECT name FROM subscriptions WHERE namespace = $1 AND name > $2 ORDER BY name LIMIT $3")
+                .bind(namespace)
+                .bind(after);
+        self.page(query, (limit, PAGE_BYTES), |row| {
+            let name: String = row.try_get("name")?;
+            Ok((name.len(), name))
+        })
+        .await
+    }
+
     /// Up to `limit` events that overlap `from` to `to`, in seconds, in order, after the one that stands at `after`.
     ///
     /// # Errors

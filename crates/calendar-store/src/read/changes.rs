@@ -21,7 +21,7 @@ use crate::database::{Change, Database, PAGE_BYTES, Subscription};
 /// Changes of a page if it is not said how many.
 const USUAL: usize = 100;
 /// How a stream's reader says what it has.
-const LAST_EVENT_ID: &str = "last-event-id";
+pub const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Some changes, and where to go on.
 pub struct Told {

@@ -94,6 +94,24 @@ pub struct Events {
     pub sequence: String,
 }
 
+/// A page of subscriptions.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Subscriptions {
+    /// The subscriptions, by name.
+    pub items: Vec<Named>,
+    /// Parameter `after` of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A subscription.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Subscription)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+}
+
 /// What is on at a moment.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Now)]

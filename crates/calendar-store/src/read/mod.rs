@@ -3,6 +3,7 @@
 //! In the order in which a request passes:
 //! - `subject`: whom it is about, and whether who asks may read that. Nothing is looked at before.
 //! - `query`, `range`, `cursor`, `position`: what it asks for, parsed into types that cannot be wrong.
+//! - `subscriptions`: which there are in a namespace.
 //! - `events`, `now`, `freebusy`, `changes`, `stream`, `ics`: the answers, each as of one moment of the database.
 //! - `documents`: what the answers consist of; `tag`: by what a reader knows that it has one already.
 //! - `taking`: what answers hold while they are taken.
@@ -13,7 +14,7 @@
 
 mod bell;
 mod changes;
-mod cursor;
+pub(crate) mod cursor;
 pub(crate) mod documents;
 mod events;
 mod freebusy;
@@ -25,8 +26,9 @@ pub(crate) mod openapi;
 mod position;
 pub(crate) mod query;
 mod range;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod subject;
+mod subscriptions;
 mod tag;
 mod taking;
 
@@ -47,14 +49,26 @@ use listeners::Listeners;
 use taking::Places;
 
 pub use bell::Bell;
+pub(crate) use changes::LAST_EVENT_ID;
+pub(crate) use documents::event;
+pub(crate) use events::overlapping;
 pub use openapi::document;
+pub(crate) use position::Position;
+pub(crate) use query::Query;
+pub(crate) use range::{Range, Zone};
+pub(crate) use stream::Stream;
 pub use stream::Streaming;
+pub(crate) use subject::{Subject, checked_name, checked_namespace};
+pub(crate) use subscriptions::names;
+pub(crate) use taking::bounded;
 
 /// The routes, for those who may read. `bell` is to be rung after each commit of this process; `streaming` bounds the streams of
 /// changes. To be called within a runtime: streams share a task, which ends with the last clone of the router.
 pub fn routes(database: Database, access: Arc<dyn Access>, bell: &Bell, streaming: Streaming) -> Router {
-    let (listeners, places) = (Listeners::new(database.clone(), bell, streaming), Places::default());
+    let reading = Reading::new(database, access, bell, streaming);
+    let places = reading.places.clone();
     Router::new()
+        .route("/v1/namespaces/{namespace}/calendarsubscriptions", get(subscriptions::subscriptions))
         .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/events", get(events::events))
         .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/events.ics", get(ics::ics))
         .route("/v1/namespaces/{namespace}/calendarsubscriptions/{name}/now", get(now::now))
@@ -62,7 +76,7 @@ pub fn routes(database: Database, access: Arc<dyn Access>, bell: &Bell, streamin
         .route("/v1/namespaces/{namespace}/freebusy", get(freebusy::freebusy))
         .route("/v1/openapi.json", get(openapi::openapi))
         .method_not_allowed_fallback(refuse_method)
-        .with_state(Reading { database, access, listeners, places: places.clone() })
+        .with_state(reading)
         .layer(middleware::from_fn_with_state(places, taking::bounded))
         // Leaves streams of changes as they are: a change would wait in the compressor for others.
         .layer(CompressionLayer::new())
@@ -71,11 +85,19 @@ pub fn routes(database: Database, access: Arc<dyn Access>, bell: &Bell, streamin
 
 /// What answers are made from.
 #[derive(Clone)]
-struct Reading {
-    database: Database,
+pub(crate) struct Reading {
+    pub(crate) database: Database,
     access: Arc<dyn Access>,
     listeners: Arc<Listeners>,
-    places: Places,
+    pub(crate) places: Places,
+}
+
+impl Reading {
+    /// With streams of its own. To be called within a runtime.
+    pub(crate) fn new(database: Database, access: Arc<dyn Access>, bell: &Bell, streaming: Streaming) -> Self {
+        let listeners = Listeners::new(database.clone(), bell, streaming);
+        Self { database, access, listeners, places: Places::default() }
+    }
 }
 
 /// Nobody but who asked may keep an answer, and that only to ask whether it still holds.

@@ -17,6 +17,7 @@ const DOCUMENT: &str = include_str!("../../openapi.json");
         description = "Events of the calendars that CalendarSubscriptions copy. Parameters that are not known are refused."
     ),
     paths(
+        super::subscriptions::subscriptions,
         super::events::events,
         super::now::now,
         super::freebusy::freebusy,
@@ -28,6 +29,7 @@ const DOCUMENT: &str = include_str!("../../openapi.json");
         openapi
     ),
     tags(
+        (name = "subscriptions", description = "Which calendars there are"),
         (name = "events", description = "What is in a calendar"),
         (name = "changes", description = "What changes in it"),
         (name = "feeds", description = "Addresses for calendar programs, each with a token of its own"),

@@ -50,6 +50,11 @@ impl Zone {
         Ok(Self { zone, rules: Some(rules) })
     }
 
+    /// Its rules.
+    pub fn rules(&self) -> jiff::tz::TimeZone {
+        self.rules.clone().unwrap_or(jiff::tz::TimeZone::UTC)
+    }
+
     /// Its name as it was asked for.
     pub fn asked(&self) -> Option<&str> {
         self.rules.as_ref().map(|_| self.zone.name())

@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::Reading;
 use crate::database::{Moment, Subscription};
-use crate::{Credentials, Problem};
+use crate::{Access, Credentials, Problem};
 
 /// The longest name of a namespace: a DNS label.
 const LONGEST_LABEL: usize = 63;
@@ -39,12 +39,27 @@ impl Subject {
         found(moment, &self.namespace, &self.name).await
     }
 
+    /// One by a path and credentials, whichever way these came in.
+    pub async fn admitted(
+        path: Result<Path<(String, String)>, PathRejection>,
+        credentials: Credentials,
+        access: &dyn Access,
+    ) -> Result<Self, Problem> {
+        let subject = Self::named(path, credentials)?;
+        access.may_read(&subject.credentials, &subject.namespace, &subject.name).await?;
+        Ok(subject)
+    }
+
     async fn of(parts: &mut Parts, state: &Reading) -> Result<Self, Problem> {
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Ok(credentials) = Credentials::from_request_parts(parts, state).await;
+        Self::named(path, credentials)
+    }
+
+    fn named(path: Result<Path<(String, String)>, PathRejection>, credentials: Credentials) -> Result<Self, Problem> {
         let Path((namespace, name)) = path.map_err(|rejection| malformed(&rejection))?;
         checked_namespace(&namespace)?;
         checked_name("name", &name)?;
-        let Ok(credentials) = Credentials::from_request_parts(parts, state).await;
         Ok(Self { namespace, name, credentials })
     }
 }

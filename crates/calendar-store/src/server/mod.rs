@@ -33,7 +33,7 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use crate::authority::{self, Authority, ReviewError};
 use crate::database::Database;
 use crate::read::{self, Bell, Streaming};
-use crate::{Access, Limits, Problem, feeds, write};
+use crate::{Access, Limits, Problem, feeds, page, write};
 use health::Health;
 use metrics::Metrics;
 
@@ -211,7 +211,8 @@ fn app(database: &Database, access: &Arc<dyn Access>, bell: &Bell, limits: Limit
     let reads = read::routes(database.clone(), Arc::clone(access), bell, Streaming::default());
     let writes = write::routes(database.clone(), Arc::clone(access), limits);
     let writes = writes.layer(middleware::from_fn_with_state(bell.clone(), ring)).layer(late(COMMIT));
-    feeds.merge(reads).layer(late(ANSWER)).merge(writes).fallback(nowhere)
+    let pages = page::routes(database.clone(), Arc::clone(access), bell);
+    feeds.merge(reads).merge(pages).layer(late(ANSWER)).merge(writes).fallback(nowhere)
 }
 
 async fn nowhere() -> Problem {

@@ -12,7 +12,7 @@ use crate::Problem;
 /// What such a refusal says is one sentence.
 const LONGEST: usize = 1024;
 
-/// Makes a document of a refusal that is none.
+/// Makes a document of a refusal that is none. Those of the agenda page are pages.
 pub(super) async fn documented(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let response = next.run(request).await;
@@ -21,7 +21,8 @@ pub(super) async fn documented(request: Request, next: Next) -> Response {
 }
 
 fn is_document(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json")
+    let kinds = ["application/problem+json", "text/html; charset=utf-8"];
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kinds.iter().any(|known| kind == known))
 }
 
 async fn document(method: &Method, response: Response) -> Response {
@@ -86,6 +87,7 @@ mod tests {
             .route("/body", post(async |body: Bytes| body).layer(DefaultBodyLimit::max(10)))
             .route("/never", get(std::future::pending::<()>).layer(late))
             .route("/panic", get(async || -> StatusCode { panic!("canary") }))
+            .route("/page", get(async || (StatusCode::FORBIDDEN, axum::response::Html("not you"))))
             .route("/own", get(async || Problem::new(Reason::Conflict, "canary").of("label")))
             .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
             .layer(from_fn(documented))
@@ -114,6 +116,17 @@ mod tests {
             assert_eq!((problem.status, problem.reason), (status, reason), "{path}");
             assert!(problem.detail.contains(said), "{path}: {}", problem.detail);
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_is_a_page_stays_one() {
+        let request = Request::builder().uri("/page").body(Body::empty()).unwrap();
+        let response = app().oneshot(request).await.unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()["content-type"]),
+            (StatusCode::FORBIDDEN, &"text/html; charset=utf-8".parse().unwrap())
+        );
+        assert_eq!(to_bytes(response.into_body(), 64).await.unwrap(), "not you");
     }
 
     #[tokio::test]

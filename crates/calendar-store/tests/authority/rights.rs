@@ -86,6 +86,36 @@ async fn who_may_read_is_told_by_kubernetes() {
 }
 
 #[tokio::test]
+async fn only_who_may_list_all_of_a_namespace_is_given_its_names() {
+    let store = Store::on(shared().await).await;
+    let here = store.namespace.as_str();
+    store.grant("lister", &[right("list", EVENTS, None)]).await;
+    store.grant("lister-of-one", &[right("list", EVENTS, Some("team"))]).await;
+    store.grant("reader", &[right("get", EVENTS, None)]).await;
+    let (unauthorized, forbidden) = (Some(Reason::Unauthorized), Some(Reason::Forbidden));
+    let lister = store.token("lister").await;
+    for (who, token, namespace, expected) in [
+        ("a lister", Some(lister.clone()), here, None),
+        ("a lister, elsewhere", Some(lister), "default", forbidden),
+        ("a lister of one name", Some(store.token("lister-of-one").await), here, forbidden),
+        ("a reader", Some(store.token("reader").await), here, forbidden),
+        ("nobody", None, here, unauthorized),
+        ("garbage", Some("garbage".to_owned()), here, unauthorized),
+        ("every namespace", Some(store.token("lister").await), "", Some(Reason::Invalid)),
+    ] {
+        let listed = store.authority.may_list(&bearer(token.as_deref()), namespace).await;
+        assert_eq!(listed.err().map(|problem| problem.reason()), expected, "{who}");
+    }
+    let reader = store.token("reader").await;
+    let said = format!("{:?}", store.authority.may_list(&bearer(Some(&reader)), here).await.unwrap_err());
+    for word in ["reader", "list", "calendarsubscriptions/events", here] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert_eq!(store.authority.who(&bearer(Some(&reader))).await.unwrap(), user(here, "reader"));
+    assert_eq!(store.authority.who(&bearer(None)).await.unwrap_err().reason(), Reason::Unauthorized);
+}
+
+#[tokio::test]
 async fn only_a_writer_writes() {
     let store = Store::on(shared().await).await;
     let path = "/write/v1/subscriptions/uid-team";

@@ -13,6 +13,7 @@ mod page;
 mod store;
 mod stream;
 mod strict;
+mod subscriptions;
 
 /// A database that nobody else uses, and its folder.
 async fn database() -> (calendar_store::database::Database, tempfile::TempDir) {

@@ -1,0 +1,20 @@
+//! The agenda page as HTTP has it, over a SQLite database of its own for each test. What a browser makes of it: `tests/browser`.
+
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod bounds;
+mod guard;
+mod picker;
+mod session;
+mod site;
+#[path = "../read/store.rs"]
+#[allow(dead_code)]
+mod store;
+mod views;
+
+/// A database that nobody else uses, and its folder.
+async fn database() -> (calendar_store::database::Database, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("store.db").display());
+    (calendar_store::database::Database::open(&url).await.unwrap(), directory)
+}
