@@ -1,4 +1,4 @@
-//! The agenda page as HTTP has it, over a SQLite database of its own for each test. What a browser makes of it: `tests/browser`.
+//! The agenda page as HTTP has it, over a SQLite database of its own for each test.
 
 #![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
