@@ -52,11 +52,12 @@ demo: ## Run the main job on a real API server; ONCE=1 exits by itself, ICS=FILE
 IMAGE ?= ghcr.io/cronofy-operator/cronofy-operator
 VERSION = $(shell awk -F '"' '/^version =/ { print $$2; exit }' Cargo.toml)
 TARGET = $(shell rustc -vV | awk '/^host:/ { print $$2 }')
-# A static binary with paths of nobody's machine in it: the same sources give the same bytes.
+BINARIES = cronofy-operator calendar-store
+# Static binaries with paths of nobody's machine in them: the same sources give the same bytes.
 STATIC = -C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
 
 image: ## Build the image as an OCI archive in target/image; the same commit gives the same bytes.
-	RUSTFLAGS="$(STATIC)" cargo build --release --locked --target $(TARGET) --bin cronofy-operator
-	@cargo run --locked --quiet --example image -- --binary target/$(TARGET)/release/cronofy-operator \
+	RUSTFLAGS="$(STATIC)" cargo build --release --locked --target $(TARGET) $(foreach name,$(BINARIES),--package $(name) --bin $(name))
+	@cargo run --locked --quiet --example image -- $(BINARIES:%=--binary target/$(TARGET)/release/%) \
 		--output target/image/cronofy-operator-$(VERSION).tar --name $(IMAGE):$(VERSION) \
 		--revision $$(git rev-parse HEAD) --epoch $$(git log -1 --format=%ct)

@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 25_000_000;
 /// A file of the layer.
 pub struct File {
     /// Without a slash at its beginning.
-    pub path: &'static str,
+    pub path: String,
     pub executable: bool,
     pub content: Vec<u8>,
 }
@@ -100,7 +100,7 @@ impl Image<'_> {
                 "Entrypoint": ["/cronofy-operator"],
                 "Cmd": ["run"],
                 "Env": ["SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"],
-                "ExposedPorts": { "8080/tcp": {}, "9090/tcp": {} },
+                "ExposedPorts": { "8080/tcp": {}, "8443/tcp": {}, "9090/tcp": {} },
                 "Labels": self.labels(),
             },
             "rootfs": { "type": "layers", "diff_ids": [layer] },
@@ -119,7 +119,7 @@ fn layer(files: &[File]) -> anyhow::Result<Vec<u8>> {
     }
     let mut all: Vec<(String, u32, &Vec<u8>)> = entries.into_iter().map(|folder| (folder, 0o755, &empty)).collect();
     for file in files {
-        all.push((file.path.to_owned(), if file.executable { 0o755 } else { 0o644 }, &file.content));
+        all.push((file.path.clone(), if file.executable { 0o755 } else { 0o644 }, &file.content));
     }
     all.sort_by(|one, other| one.0.cmp(&other.0));
     tar(&all)

@@ -1,7 +1,7 @@
-//! Packs the release binary into an OCI image archive: the binary, certificates of public authorities, a user, the licence and
-//! a bill of materials, and nothing else. The same sources give the same bytes.
+//! Packs the release binaries into an OCI image archive: operator and calendar store, certificates of public authorities, a user,
+//! the licence and a bill of materials, and nothing else. The same sources give the same bytes.
 //!
-//! `make image` builds the binary first. Any registry client takes the archive (`skopeo copy oci-archive:… docker://…`), and so
+//! `make image` builds the binaries first. Any registry client takes the archive (`skopeo copy oci-archive:… docker://…`), and so
 //! does containerd (`ctr images import`).
 
 #![allow(clippy::print_stdout)]
@@ -10,20 +10,23 @@ mod layout;
 mod materials;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use clap::Parser;
 
 use layout::{File, Image};
 
+/// What the image runs by itself.
+const ENTRYPOINT: &str = env!("CARGO_PKG_NAME");
+
 /// Writes the image of the operator as an OCI archive.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The static binary.
-    #[arg(long)]
-    binary: PathBuf,
+    /// A static binary; it lies at the root, by its name. Can be given several times.
+    #[arg(long, required = true)]
+    binary: Vec<PathBuf>,
     /// The archive to write.
     #[arg(long)]
     output: PathBuf,
@@ -40,22 +43,18 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let read = |path: &PathBuf| fs::read(path).with_context(|| path.display().to_string());
-    let materials = materials::cyclonedx(&arguments.revision)?;
-    let binary = read(&arguments.binary)?;
-    layout::assert_static(&binary)?;
-    let files = [
-        File { path: "cronofy-operator", executable: true, content: binary },
-        File { path: "etc/group", executable: false, content: b"nonroot:x:65532:\n".to_vec() },
-        File { path: "etc/passwd", executable: false, content: b"nonroot:x:65532:65532::/:/sbin/nologin\n".to_vec() },
-        File { path: "etc/ssl/certs/ca-certificates.crt", executable: false, content: authorities().into_bytes() },
-        File { path: "usr/share/doc/LICENSE", executable: false, content: include_bytes!("../../LICENSE").to_vec() },
-        File {
-            path: "usr/share/sbom/cronofy-operator.cdx.json",
-            executable: false,
-            content: materials.clone().into_bytes(),
-        },
-    ];
+    let mut files = arguments.binary.iter().map(|path| executable(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let programs: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    ensure!(programs.contains(&ENTRYPOINT), "--binary {ENTRYPOINT} is missing: it is what the image runs");
+    let materials = materials::cyclonedx(&arguments.revision, &programs)?;
+    let text = |path: &str, content: Vec<u8>| File { path: path.to_owned(), executable: false, content };
+    files.extend([
+        text("etc/group", b"nonroot:x:65532:\n".to_vec()),
+        text("etc/passwd", b"nonroot:x:65532:65532::/:/sbin/nologin\n".to_vec()),
+        text("etc/ssl/certs/ca-certificates.crt", authorities().into_bytes()),
+        text("usr/share/doc/LICENSE", include_bytes!("../../LICENSE").to_vec()),
+        text("usr/share/sbom/cronofy-operator.cdx.json", materials.clone().into_bytes()),
+    ]);
     let image = Image { name: &arguments.name, revision: &arguments.revision, epoch: arguments.epoch };
     let archive = image.archive(&files)?;
     if let Some(folder) = arguments.output.parent() {
@@ -74,6 +73,15 @@ fn main() -> anyhow::Result<()> {
         archive.digest
     );
     Ok(())
+}
+
+/// A program at the root of the image.
+fn executable(path: &Path) -> anyhow::Result<File> {
+    let place = || path.display().to_string();
+    let content = fs::read(path).with_context(place)?;
+    layout::assert_static(&content).with_context(place)?;
+    let name = path.file_name().and_then(|name| name.to_str()).with_context(place)?;
+    Ok(File { path: name.to_owned(), executable: true, content })
 }
 
 /// The certificates of the authorities that Mozilla trusts, as pinned in `Cargo.lock`.

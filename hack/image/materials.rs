@@ -1,4 +1,4 @@
-//! The bill of materials: every crate that the binary is linked from, in the form of `CycloneDX` 1.6.
+//! The bill of materials: every crate that the binaries are linked from, in the form of `CycloneDX` 1.6.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -45,16 +45,20 @@ struct DependencyKind {
     kind: Option<String>,
 }
 
-/// The bill for this commit.
-pub fn cyclonedx(revision: &str) -> anyhow::Result<String> {
+/// The bill for this commit, of the packages of these names and all that is linked into them.
+pub fn cyclonedx(revision: &str, programs: &[&str]) -> anyhow::Result<String> {
     let Metadata { packages, resolve } = metadata()?;
     let packages: BTreeMap<&str, &Package> = packages.iter().map(|package| (package.id.as_str(), package)).collect();
     let nodes: BTreeMap<&str, &Node> = resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-    let operator = packages.values().find(|package| package.name == env!("CARGO_PKG_NAME"));
-    let operator = operator.context("cargo knows the operator")?;
+    let named = |name: &str| {
+        let package = packages.values().copied().find(|package| package.name == name);
+        package.with_context(|| format!("cargo knows no package {name}"))
+    };
+    let operator = named(env!("CARGO_PKG_NAME"))?;
+    let programs = programs.iter().map(|name| named(name)).collect::<anyhow::Result<Vec<_>>>()?;
 
     let mut linked: BTreeSet<&str> = BTreeSet::new();
-    let mut open = vec![operator.id.as_str()];
+    let mut open: Vec<&str> = programs.iter().map(|package| package.id.as_str()).collect();
     while let Some(id) = open.pop() {
         if linked.insert(id) {
             let node = nodes.get(id).context("cargo resolves each package")?;
@@ -62,7 +66,10 @@ pub fn cyclonedx(revision: &str) -> anyhow::Result<String> {
             open.extend(node.deps.iter().filter(is_linked).map(|dependency| dependency.pkg.as_str()));
         }
     }
-    let libraries = linked.iter().filter(|id| **id != operator.id).filter_map(|id| packages.get(id));
+    let others = linked.iter().filter(|id| **id != operator.id).filter_map(|id| packages.get(id));
+    let is_program = |package: &Package| programs.iter().any(|program| program.id == package.id);
+    let component_of =
+        |package: &&Package| component(if is_program(package) { "application" } else { "library" }, package);
     let bill = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -71,7 +78,7 @@ pub fn cyclonedx(revision: &str) -> anyhow::Result<String> {
             "component": component("application", operator),
             "properties": [{ "name": "revision", "value": revision }],
         },
-        "components": libraries.map(|package| component("library", package)).collect::<Vec<_>>(),
+        "components": others.map(component_of).collect::<Vec<_>>(),
     });
     Ok(serde_json::to_string_pretty(&bill)? + "\n")
 }
