@@ -1,9 +1,10 @@
 //! The command line. Each flag can be given as an environment variable `CALENDAR_STORE_…` too.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -34,14 +35,20 @@ pub struct Cli {
 pub enum Command {
     /// Serve calendars, with access to Kubernetes as kubectl finds it.
     Serve(Box<ServeOptions>),
-    /// Copy a SQLite database while it is in use.
+    /// Copy a SQLite database while it is in use. A copy is a database itself: copied to where there is none, it is restored.
     Backup {
         /// The database, `sqlite:FILE`.
         #[arg(long, env = "CALENDAR_STORE_DATABASE", hide_env_values = true, value_name = "URL", value_parser = secret)]
         database: SecretString,
-        /// The copy, a new file.
-        #[arg(long, value_name = "FILE")]
-        to: PathBuf,
+        /// The copy: a new file, or `-` for standard output.
+        #[arg(long, value_name = "FILE", conflicts_with = "folder", required_unless_present = "folder")]
+        to: Option<PathBuf>,
+        /// Folder of the copy, which is named by the time.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// How many copies are left in --folder; the oldest go. Without: all.
+        #[arg(long, value_name = "NUMBER", requires = "folder", conflicts_with = "to")]
+        keep: Option<NonZeroU16>,
     },
 }
 
@@ -134,7 +141,9 @@ impl Cli {
     pub fn execute(self) -> ExitCode {
         let result = match self.command {
             Command::Serve(options) => options.checked().map_err(Failure::Usage).and_then(serve),
-            Command::Backup { database, to } => backup(database.expose_secret(), &to).map_err(Failure::Other),
+            Command::Backup { database, to, folder, keep } => {
+                backup(database.expose_secret(), to.as_deref(), folder.as_deref(), keep)
+            }
         };
         let (message, code) = match result {
             Ok(code) => return code,
@@ -207,10 +216,23 @@ fn serve((format, options): (LogFormat, server::Options)) -> Result<ExitCode, Fa
     })
 }
 
-fn backup(url: &str, to: &std::path::Path) -> Result<ExitCode, String> {
+fn backup(url: &str, to: Option<&Path>, folder: Option<&Path>, keep: Option<NonZeroU16>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let copied = runtime.map_err(|error| error.to_string())?.block_on(database::backup(url, to));
-    copied.map(|()| ExitCode::SUCCESS).map_err(|error| redacted(&error.to_string(), url))
+    let runtime = runtime.map_err(|error| Failure::Other(error.to_string()))?;
+    let mut output = io::stdout().lock();
+    let copied = match (to, folder) {
+        (Some(to), _) if to == Path::new("-") && output.is_terminal() => {
+            return Err(Failure::Usage("--to - writes a database to standard output: lead it into a file".to_owned()));
+        }
+        (Some(to), _) if to == Path::new("-") => runtime.block_on(database::backup_through(url, &mut output)),
+        (Some(to), _) => runtime.block_on(database::backup(url, to)),
+        (None, Some(folder)) => runtime.block_on(database::backup_into(url, folder, keep)).map(|copy| {
+            // Whoever reads no more has read enough.
+            let _ = writeln!(output, "{}", copy.display());
+        }),
+        (None, None) => return Err(Failure::Usage("--to or --folder is needed".to_owned())),
+    };
+    copied.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::Other(redacted(&error.to_string(), url)))
 }
 
 /// Sends the log to standard error. `RUST_LOG` chooses what is logged; without it, `info` and above.

@@ -33,6 +33,16 @@ pub enum BackupError {
         /// The cause.
         error: io::Error,
     },
+    /// The copy is there, and one that is to go is there, too.
+    #[error("{} is made, but {} cannot be removed: {error}", copy.display(), path.display())]
+    Old {
+        /// The new copy.
+        copy: PathBuf,
+        /// The old one.
+        path: PathBuf,
+        /// The cause.
+        error: io::Error,
+    },
     /// The database cannot be read.
     #[error("the database cannot be copied: {0}")]
     Database(#[from] sqlx::Error),

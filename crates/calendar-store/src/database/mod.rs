@@ -10,6 +10,7 @@
 mod backup;
 mod commit;
 mod contents;
+mod copies;
 mod erasing;
 mod error;
 mod feeds;
@@ -27,6 +28,7 @@ use log::Log;
 pub use backup::{BackupError, backup};
 pub use commit::{Outcome, key};
 pub use contents::Contents;
+pub use copies::{backup_into, backup_through};
 pub use error::Error;
 pub use feeds::Feed;
 pub use reading::{Change, Moment, PAGE_BYTES, Page, Place, Row, Subscription};

@@ -129,7 +129,7 @@ async fn leave_place(pool: &AnyPool) -> Result<(), Error> {
 }
 
 /// The file of an SQLite database.
-fn file(url: &str) -> Result<&Path, Error> {
+pub(super) fn file(url: &str) -> Result<&Path, Error> {
     let path = url.strip_prefix("sqlite:").unwrap_or(url).trim_start_matches("//");
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     if path.is_empty() || path.starts_with(':') { Err(Error::NoFile) } else { Ok(Path::new(path)) }

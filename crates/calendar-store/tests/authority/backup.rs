@@ -112,3 +112,80 @@ async fn a_copy_overwrites_nothing_and_says_what_is_wrong() {
     }
     assert_eq!(std::fs::read_to_string(file("taken")).unwrap(), "");
 }
+
+#[tokio::test]
+async fn copies_in_a_folder_have_names_of_their_own_and_the_oldest_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let copies = folder.path().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    let url = format!("sqlite:{}", folder.path().join("store.db").display());
+    let database = Database::open(&url).await.unwrap();
+    write(&database, None, 1, &["a", "b"]).await;
+    let others = [
+        "calendar-store-20200101T000000Z.db.gz",
+        "calendar-store-20201399T000000Z.db",
+        "calendar-store-99991231T235959Z.db.part",
+        "calendar-store-before-the-move.db",
+        "notes.txt",
+    ];
+    let old = [
+        "calendar-store-20200101T000000Z.db",
+        "calendar-store-20200102T000000Z.db",
+        "calendar-store-20191231T000000Z.db",
+    ];
+    for name in others.iter().chain(&old).chain(&["calendar-store-20200103T000000Z.db.part"]) {
+        std::fs::write(copies.join(name), "").unwrap();
+    }
+    let run = async |more: &[&str]| {
+        let mut command =
+            program(&[&["backup", "--database", &url, "--folder", copies.to_str().unwrap()], more].concat());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+    let made = run(&["--keep", "2"]).await;
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made = std::path::PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
+    let name = made.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(name.starts_with("calendar-store-2") && made.parent() == Some(&copies), "{name}");
+    let mut expected: Vec<String> = others.iter().map(ToString::to_string).chain([old[1].to_owned(), name]).collect();
+    expected.sort();
+    let names = || {
+        let names = std::fs::read_dir(&copies).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), expected, "the newest two, and all that are none");
+
+    // A copy is restored by copying it to where no database is.
+    let restored = folder.path().join("restored.db");
+    assert!(copy(&format!("sqlite:{}", made.display()), &restored).await.status.success());
+    let restored = Database::open(&format!("sqlite:{}", restored.display())).await.unwrap();
+    assert_eq!(stored(&restored).await, stored(&database).await);
+
+    let nowhere = program(&["backup", "--database", &url, "--folder", "/nowhere"]).output().unwrap();
+    assert!(!nowhere.status.success() && String::from_utf8_lossy(&nowhere.stderr).contains("cannot be written"));
+    for wrong in
+        [&["backup", "--database", &url][..], &["backup", "--database", &url, "--to", "/nowhere/x", "--keep", "1"]]
+    {
+        assert_eq!(program(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
+    let zero = run(&["--keep", "0"]).await;
+    assert!(zero.status.code() == Some(2) && String::from_utf8_lossy(&zero.stderr).contains("--keep"));
+}
+
+#[tokio::test]
+async fn a_copy_can_be_led_away_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("store.db").display());
+    let database = Database::open(&url).await.unwrap();
+    write(&database, None, 1, &["a", "b"]).await;
+    let before = std::fs::read_dir(folder.path()).unwrap().count();
+    let led = copy(&url, Path::new("-")).await;
+    assert!(led.status.success() && led.stderr.is_empty(), "{}", String::from_utf8_lossy(&led.stderr));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copied = elsewhere.path().join("copy.db");
+    std::fs::write(&copied, led.stdout).unwrap();
+    let copied = Database::open(&format!("sqlite:{}", copied.display())).await.unwrap();
+    assert_eq!(stored(&copied).await, stored(&database).await);
+}

@@ -72,6 +72,16 @@ async fn it_serves_until_it_is_told_to_stop() {
 
     let metrics = reqwest::get(format!("http://{}/metrics", running.admin)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("calendar_store_requests_total{method=\"PUT\",code=\"200\"} 1\n"), "{metrics}");
+    let alerts = include_str!("../../../../charts/cronofy-operator/files/alerts.yaml");
+    let asked: Vec<&str> =
+        alerts.split("calendar_store_").skip(1).filter_map(|rest| Some(rest.split_once('{')?.0)).collect();
+    assert!(asked.len() > 2, "{asked:?}");
+    for name in asked {
+        assert!(
+            metrics.contains(&format!("\ncalendar_store_{name}{{")),
+            "an alert of the chart asks for {name}: {metrics}"
+        );
+    }
 
     running.terminate();
     let stops = testenv::eventually("it is not ready", Duration::from_secs(2), async || {
