@@ -65,6 +65,19 @@ pub fn parsed(text: &str) -> Vec<Value> {
     objects.into_iter().filter(|object| !object.is_null()).collect()
 }
 
+/// The notes that follow an installation.
+pub fn notes(values: &[&str]) -> String {
+    let chart = chart();
+    let mut arguments = vec!["install", "calendars", chart.to_str().unwrap(), "--dry-run=client"];
+    for value in values {
+        arguments.extend(["--set-json", value]);
+    }
+    let output = helm(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_once("NOTES:").unwrap().1.to_owned()
+}
+
 pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }

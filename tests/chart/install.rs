@@ -11,9 +11,10 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 use testenv::{ControlPlane, Options, eventually};
 
-use crate::helm::{chart, helm_on, rendered, said};
+use crate::helm::{chart, helm_on, of_kind, parsed, rendered, said};
+use crate::render::{DEPLOYMENT_POSTGRES, DEPLOYMENT_SQLITE, SIDECAR_POSTGRES, SIDECAR_SQLITE};
 
-const NAMESPACE: &str = "operators";
+pub const NAMESPACE: &str = "operators";
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn plane() -> ControlPlane {
@@ -128,12 +129,31 @@ async fn a_strict_server_takes_every_object_and_a_restricted_namespace_the_pods(
     let warnings = plane.apply_yaml(&rendered(&values)).await.unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
 
+    taken_as_restricted(&plane, "calendars-cronofy-operator").await;
+    for values in [SIDECAR_SQLITE, SIDECAR_POSTGRES, DEPLOYMENT_SQLITE, DEPLOYMENT_POSTGRES] {
+        let without_monitors = ["metrics.podMonitor.enabled=false", "metrics.serviceMonitor.enabled=false"];
+        let objects = parsed(&rendered(&[values, &without_monitors].concat()));
+        // What runs once, and a claim, cannot be changed.
+        let lasting = |object: &&serde_json::Value| {
+            !["Job", "PersistentVolumeClaim", "Pod"].iter().any(|kind| object["kind"] == *kind)
+        };
+        for object in objects.iter().filter(lasting) {
+            let warnings = plane.apply_yaml(&object.to_string()).await.unwrap();
+            assert!(warnings.is_empty(), "{warnings:?}");
+        }
+        for deployment in of_kind(&objects, "Deployment") {
+            taken_as_restricted(&plane, deployment["metadata"]["name"].as_str().unwrap()).await;
+        }
+    }
+}
+
+/// Pods of this Deployment are taken where only restricted ones are, and not if a container may do more.
+async fn taken_as_restricted(plane: &ControlPlane, deployment: &str) {
     let client = plane.admin().unwrap();
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    let template = deployments.get("calendars-cronofy-operator").await.unwrap().spec.template;
-    let pod = Pod { spec: template.spec, ..Pod::default() };
+    let template = deployments.get(deployment).await.unwrap().spec.template;
     let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
-    let mut pod = json!(pod);
+    let mut pod = json!(Pod { spec: template.spec, ..Pod::default() });
     pod["metadata"] = json!({ "name": "one" });
     let parameters = PatchParams::apply("test").dry_run();
     pods.patch("one", &parameters, &Patch::Apply(&pod)).await.unwrap();

@@ -6,4 +6,5 @@ mod helm;
 mod install;
 mod render;
 mod schemas;
+mod store;
 mod values;

@@ -14,7 +14,7 @@ const BASE: &str = r#"webhook.baseUrl="https://calendars.example.org/in""#;
 const TLS: &str = r#"webhook.tls.secretName="calendars-tls""#;
 
 /// Sets of values that between them use every part of the chart.
-pub const MATRIX: [&[&str]; 9] = [
+pub const MATRIX: [&[&str]; 14] = [
     &[],
     &[BASE],
     &[
@@ -66,6 +66,69 @@ pub const MATRIX: [&[&str]; 9] = [
         "webhook.allowHttp=true",
         r#"webhook.baseUrl="http://calendars.example.org""#,
     ],
+    SIDECAR_SQLITE,
+    SIDECAR_POSTGRES,
+    DEPLOYMENT_SQLITE,
+    DEPLOYMENT_POSTGRES,
+    &[
+        BASE,
+        "store.enabled=true",
+        "replicas=1",
+        "store.database.persistence.ephemeral=true",
+        "podSecurityContext.runAsUser=null",
+        "podSecurityContext.runAsGroup=null",
+        "rbac.create=false",
+        "metrics.service.enabled=false",
+        "networkPolicy.enabled=true",
+        "metrics.prometheusRule.enabled=true",
+    ],
+];
+
+/// The calendar store in the ways that it is run in.
+pub const SIDECAR_SQLITE: &[&str] = &[BASE, "crds.install=false", "store.enabled=true", "replicas=1"];
+pub const SIDECAR_POSTGRES: &[&str] = &[
+    BASE,
+    "crds.install=false",
+    "store.enabled=true",
+    r#"store.database.type="postgres""#,
+    r#"store.database.postgres.existingSecret="calendars-database""#,
+    r#"store.tls.secretName="store-tls""#,
+    "networkPolicy.enabled=true",
+    r#"networkPolicy.storeFrom=[{"namespaceSelector":{"matchLabels":{"reads":"calendars"}}}]"#,
+    "metrics.podMonitor.enabled=true",
+];
+pub const DEPLOYMENT_SQLITE: &[&str] = &[
+    BASE,
+    "crds.install=false",
+    "store.enabled=true",
+    r#"store.mode="deployment""#,
+    r#"store.tls.secretName="store-tls""#,
+    r#"store.database.persistence.storageClassName="fast""#,
+    r#"store.database.persistence.accessModes=["ReadWriteOncePod"]"#,
+    r#"store.database.persistence.annotations={"backup":"daily"}"#,
+    "metrics.serviceMonitor.enabled=true",
+];
+pub const DEPLOYMENT_POSTGRES: &[&str] = &[
+    BASE,
+    "crds.install=false",
+    "store.enabled=true",
+    r#"store.mode="deployment""#,
+    "store.replicas=3",
+    r#"store.tls.secretName="store-tls""#,
+    r#"store.tls.authority.configMapName="authorities""#,
+    r#"store.database.type="postgres""#,
+    r#"store.database.postgres.existingSecret="calendars-database""#,
+    r#"store.database.postgres.key="uri""#,
+    "store.containerPort=9443",
+    r#"store.extraArgs=["--max-body=64Mi"]"#,
+    r#"store.extraEnv=[{"name":"PGSSLROOTCERT","value":"/etc/postgres/ca.crt"}]"#,
+    r#"store.extraVolumes=[{"name":"postgres-ca","configMap":{"name":"postgres-ca"}}]"#,
+    r#"store.extraVolumeMounts=[{"name":"postgres-ca","mountPath":"/etc/postgres"}]"#,
+    r#"store.affinity={"podAntiAffinity":{}}"#,
+    r#"store.service.annotations={"mesh":"no"}"#,
+    "networkPolicy.enabled=true",
+    r#"networkPolicy.storeFrom=[{"namespaceSelector":{}}]"#,
+    "metrics.podMonitor.enabled=true",
 ];
 
 #[test]
@@ -92,54 +155,95 @@ fn every_combination_gives_named_labelled_objects_that_are_there_once() {
     }
 }
 
-/// What the pods of the Deployment, of the test and of the look before uninstallation are.
+/// What the pods of the operator's Deployment, of its test and of the look before uninstallation are.
 fn pods(objects: &[Value]) -> [&Value; 3] {
-    let one = |kind| of_kind(objects, kind)[0];
+    let one = |kind| of_kind(objects, kind).into_iter().find(|object| !is_of_store(object)).unwrap();
     [&one("Deployment")["spec"]["template"], one("Pod"), &one("Job")["spec"]["template"]]
 }
 
-#[test]
-fn the_arguments_are_flags_that_the_operator_takes_together() {
-    for values in MATRIX {
-        let objects = objects(values);
-        for pod in pods(&objects) {
-            let arguments = pod["spec"]["containers"][0]["args"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|argument| argument.as_str().unwrap());
-            let cli = Cli::try_parse_from(std::iter::once("cronofy-operator").chain(arguments)).unwrap();
-            if let Command::Run(options) = cli.command {
-                options.validate().unwrap();
-            }
-        }
-    }
+fn is_of_store(object: &Value) -> bool {
+    object["metadata"]["labels"]["app.kubernetes.io/name"].as_str().unwrap().contains("-store")
+}
+
+/// What the pods of the calendar store's own are: of its Deployment and of its test.
+fn store_pods(objects: &[Value]) -> Vec<&Value> {
+    let of_store = |kind| of_kind(objects, kind).into_iter().filter(|object| is_of_store(object));
+    of_store("Deployment").map(|deployment| &deployment["spec"]["template"]).chain(of_store("Pod")).collect()
+}
+
+/// All containers of a pod, the sidecars too.
+pub fn containers(pod: &Value) -> Vec<&Value> {
+    let lists = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
+    lists.into_iter().flatten().flatten().collect()
 }
 
 #[test]
-fn pods_are_restricted_and_selectors_find_those_of_the_deployment_only() {
+fn the_arguments_are_flags_that_the_programs_take_together() {
+    let (mut operators, mut stores) = (0, 0);
     for values in MATRIX {
         let objects = objects(values);
-        let deployment = of_kind(&objects, "Deployment")[0];
-        for pod in pods(&objects) {
-            let pod = &pod["spec"];
-            assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-            assert_eq!(pod["securityContext"]["seccompProfile"], json!({ "type": "RuntimeDefault" }));
-            let container = &pod["containers"][0]["securityContext"];
+        for container in pods(&objects).into_iter().chain(store_pods(&objects)).flat_map(containers) {
+            let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+            if container["command"] == json!(["/calendar-store"]) {
+                calendar_store::cli::Cli::try_parse_from(std::iter::once("calendar-store").chain(arguments)).unwrap();
+                stores += 1;
+                continue;
+            }
+            assert!(container["command"].is_null(), "the image's own");
+            let cli = Cli::try_parse_from(std::iter::once("cronofy-operator").chain(arguments)).unwrap();
+            if let Command::Run(options) = cli.command {
+                options.validate().unwrap();
+                operators += 1;
+            }
+        }
+    }
+    assert_eq!((operators, stores), (MATRIX.len(), 5));
+}
+
+#[test]
+fn pods_are_restricted_and_selectors_find_those_of_their_deployment_only() {
+    for values in MATRIX {
+        let objects = objects(values);
+        let deployment =
+            of_kind(&objects, "Deployment").into_iter().find(|deployment| !is_of_store(deployment)).unwrap();
+        for pod in pods(&objects).into_iter().chain(store_pods(&objects)) {
+            let security = &pod["spec"]["securityContext"];
+            assert_eq!(security["runAsNonRoot"], true);
+            assert_eq!(security["seccompProfile"], json!({ "type": "RuntimeDefault" }));
             let wanted = json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                 "capabilities": { "drop": ["ALL"] } });
-            assert_eq!(container, &wanted);
+            for container in containers(pod) {
+                assert_eq!(container["securityContext"], wanted);
+            }
         }
         let selector = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();
         assert!(selector.keys().all(|key| key == "app.kubernetes.io/name" || key == "app.kubernetes.io/instance"));
         let selects = |labels: &Value| selector.iter().all(|(key, value)| &labels[key] == value);
         let selected: Vec<bool> = pods(&objects).iter().map(|pod| selects(&pod["metadata"]["labels"])).collect();
         assert_eq!(selected, [true, false, false], "none of those that run once");
-        for service in of_kind(&objects, "Service") {
-            assert_eq!(service["spec"]["selector"].as_object(), Some(selector));
+        assert!(store_pods(&objects).iter().all(|pod| !selects(&pod["metadata"]["labels"])), "nor the store's own");
+        let mut budgets = 0;
+        for deployment in of_kind(&objects, "Deployment") {
+            let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+            let selector = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();
+            assert!(selector.iter().all(|(key, value)| &labels[key] == value), "its own pods");
+            budgets += usize::from(deployment["spec"]["replicas"].as_u64().unwrap() > 1);
         }
-        let replicas = deployment["spec"]["replicas"].as_u64().unwrap();
-        assert_eq!(of_kind(&objects, "PodDisruptionBudget").len(), usize::from(replicas > 1));
+        assert_eq!(of_kind(&objects, "PodDisruptionBudget").len(), budgets);
+        for service in of_kind(&objects, "Service") {
+            let selector = service["spec"]["selector"].as_object().unwrap();
+            let selected =
+                |deployment: &&Value| deployment["spec"]["selector"]["matchLabels"].as_object() == Some(selector);
+            let deployments: Vec<_> = of_kind(&objects, "Deployment").into_iter().filter(selected).collect();
+            let [deployment] = deployments.as_slice() else { panic!("{service} leads to no pods") };
+            for port in service["spec"]["ports"].as_array().unwrap() {
+                let named = |container: &Value| {
+                    container["ports"].as_array().into_iter().flatten().any(|has| has["name"] == port["targetPort"])
+                };
+                let pod = &deployment["spec"]["template"];
+                assert!(containers(pod).into_iter().any(named), "{port} is open");
+            }
+        }
     }
 }
 
@@ -238,18 +342,27 @@ fn definitions_are_kept_unless_one_says_otherwise() {
 /// The whole of it as a person sees it, the definitions aside.
 #[test]
 fn the_default_render_is_as_it_was() {
-    let text = rendered(&[BASE, "crds.install=false"]);
+    as_it_was("default", &[BASE, "crds.install=false"]);
+}
+
+pub fn as_it_was(name: &str, values: &[&str]) {
+    let text = rendered(values);
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!("default", text);
+        insta::assert_snapshot!(name, text);
     });
 }
 
-const ALERTS: &[&str] =
-    &["metrics.prometheusRule.enabled=true", r#"metrics.prometheusRule.alertLabels={"team":"platform"}"#];
+const ALERTS: &[&str] = &[
+    "metrics.prometheusRule.enabled=true",
+    "store.enabled=true",
+    "replicas=1",
+    r#"metrics.prometheusRule.alertLabels={"team":"platform"}"#,
+];
 
 fn alerts(values: &[&str]) -> Vec<Value> {
     let objects = objects(values);
-    of_kind(&objects, "PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().clone()
+    let groups = of_kind(&objects, "PrometheusRule")[0]["spec"]["groups"].as_array().unwrap();
+    groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).cloned().collect()
 }
 
 /// The metrics that an expression selects.
@@ -263,14 +376,15 @@ fn metrics_of(expression: &str) -> Vec<&str> {
 fn each_alert_asks_for_metrics_that_exist_and_has_a_runbook() {
     let exposition = Metrics::new().encode();
     let alerts = alerts(ALERTS);
-    assert!(alerts.len() >= 11, "{}", alerts.len());
+    assert!(alerts.len() >= 13, "{}", alerts.len());
     for alert in &alerts {
         let (name, expression) = (alert["alert"].as_str().unwrap(), alert["expr"].as_str().unwrap());
         assert_eq!(alert["labels"]["team"], "platform");
         assert!(!expression.contains("JOB") && expression.contains(r#"namespace="operators""#), "{expression}");
         let asked = metrics_of(expression);
         assert!(!asked.is_empty(), "{expression}");
-        for metric in asked {
+        // Those of the calendar store are held against one that runs by the tests of its binary.
+        for metric in asked.into_iter().filter(|metric| !metric.starts_with("calendar_store_")) {
             let mut served = exposition.lines().map(|line| line.split(['{', ' ']).next());
             assert!(served.any(|served| served == Some(metric)), "{name} asks for {metric}");
         }
@@ -288,9 +402,11 @@ fn each_alert_asks_for_metrics_that_exist_and_has_a_runbook() {
 
 #[test]
 fn an_alert_that_is_not_wanted_is_left_out() {
-    let fewer = alerts(&[ALERTS[0], r#"metrics.prometheusRule.disabled=["CronofyPushUnhealthy"]"#]);
+    let fewer = alerts(&[ALERTS, &[r#"metrics.prometheusRule.disabled=["CronofyPushUnhealthy"]"#]].concat());
     assert_eq!(fewer.len() + 1, alerts(ALERTS).len());
     assert!(fewer.iter().all(|alert| alert["alert"] != "CronofyPushUnhealthy"));
+    let without_store = alerts(&[ALERTS[0]]);
+    assert_eq!(without_store.len() + 2, alerts(ALERTS).len(), "no alerts of what does not run");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::helm::{chart, helm, helm_3, objects, parsed, rendered, said, template, template_by};
+use crate::helm::{chart, helm, helm_3, notes, objects, parsed, rendered, said, template, template_by};
 use crate::render::MATRIX;
 
 #[test]
@@ -84,19 +84,6 @@ fn values_that_do_not_fit_together_are_refused_with_the_remedy() {
         assert!(!output.status.success(), "{values:?} are taken");
         assert!(said(&output).contains(remedy), "{values:?}: {}", said(&output));
     }
-}
-
-/// The notes that follow an installation.
-fn notes(values: &[&str]) -> String {
-    let chart = chart();
-    let mut arguments = vec!["install", "calendars", chart.to_str().unwrap(), "--dry-run=client"];
-    for value in values {
-        arguments.extend(["--set-json", value]);
-    }
-    let output = helm(&arguments);
-    assert!(output.status.success(), "{}", said(&output));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split_once("NOTES:").unwrap().1.to_owned()
 }
 
 #[test]

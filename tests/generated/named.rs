@@ -11,8 +11,10 @@ use cronofy_operator::metrics::Metrics;
 use crate::root;
 
 /// Flags of other programs that the documents name; of the simulator, too.
-const FLAGS_OF_OTHERS: [&str; 26] = [
+const FLAGS_OF_OTHERS: [&str; 31] = [
     "--as",
+    "--clusterrole",
+    "--container",
     "--create-namespace",
     "--fail",
     "--fail-with-body",
@@ -26,8 +28,11 @@ const FLAGS_OF_OTHERS: [&str; 26] = [
     "--nodes",
     "--oauth",
     "--overwrite",
+    "--previous",
+    "--reuse-values",
     "--seed",
     "--server-side",
+    "--serviceaccount",
     "--set",
     "--show-error",
     "--silent",
