@@ -18,8 +18,8 @@ const FEW: usize = 2000;
 const SUMMARY: usize = 330;
 /// KiB that a large calendar may take more than a small one. Ids of 200,000 events, as hashes of 16 bytes in a table that is
 /// made twice as large at a time: 7 MiB. A page of 4 MiB as rows, as documents and as text: 12 MiB. SQLite's caches of 2 MiB for each
-/// of 10 connections: 20 MiB. The rest of it is what an allocator keeps. A calendar of 200,000 events has 100 MB.
-const MORE: u64 = 64 * 1024;
+/// of 10 connections, which a small calendar does not fill: 20 MiB. The calendar itself has 100 MB.
+const MORE: u64 = (7 + 12 + 20 + 1) * 1024;
 
 struct Reader<'a> {
     running: &'a Running,

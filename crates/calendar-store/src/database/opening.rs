@@ -62,7 +62,7 @@ impl Database {
                 SQLITE.run(&writes).await?;
                 leave_original(&writes).await?;
                 drop(lock);
-                let reads = pool(READERS, &["PRAGMA query_only = ON", "PRAGMA mmap_size = 67108864"]);
+                let reads = pool(READERS, &["PRAGMA query_only = ON"]);
                 let log = pool(1, &["PRAGMA busy_timeout = 0"]).connect(url).await.map_err(Error::Unreachable)?;
                 (writes, reads.connect(url).await.map_err(Error::Unreachable)?, Some(Log::new(log)))
             }
