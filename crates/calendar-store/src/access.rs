@@ -66,6 +66,7 @@ pub trait Access: Send + Sync + 'static {
     }
 
     /// The audience that a token has to be for, which people are told when they need one.
+    #[allow(clippy::unnecessary_literal_bound, reason = "an implementation has it in its settings")]
     fn audience(&self) -> &str {
         "calendar-store"
     }

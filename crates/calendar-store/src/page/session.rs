@@ -106,7 +106,7 @@ fn own_origin(headers: &HeaderMap) -> Result<Uri, Problem> {
     let origin: Uri = said(header::ORIGIN).and_then(|origin| origin.parse().ok()).ok_or_else(foreign)?;
     let own = match said(SITE) {
         Some(site) => site == "same-origin",
-        None => origin.authority().map(|authority| authority.as_str()) == said(header::HOST),
+        None => origin.authority().map(http::uri::Authority::as_str) == said(header::HOST),
     };
     if own && origin.scheme().is_some() && origin.authority().is_some() { Ok(origin) } else { Err(foreign()) }
 }

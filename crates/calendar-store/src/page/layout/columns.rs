@@ -68,7 +68,9 @@ pub fn placed(spans: &[Span], clock: &Clock, ruler: &Ruler, limits: Limits) -> (
     let mut placed = Vec::new();
     for mut group in groups {
         let columns = group.iter().map(|block| block.column + 1).max().unwrap_or(1);
-        group.iter_mut().for_each(|block| block.columns = columns);
+        for block in &mut group {
+            block.columns = columns;
+        }
         placed.append(&mut group);
     }
     placed.truncate(limits.blocks);

@@ -37,6 +37,7 @@ pub struct Clock {
 }
 
 /// A full hour beside the days.
+#[allow(clippy::struct_field_names, reason = "it is the number of the hour")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hour {
     /// Quarters from the top.
