@@ -8,30 +8,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use https_listener::Certificates;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::certificate::{Fingerprint, Pair, PairFiles, PairProblem};
 use crate::admin::Component;
 use crate::metrics::Metrics;
-
-/// The certificate that new connections are served with. Clones see the same.
-#[derive(Clone)]
-pub struct Certificates(watch::Receiver<Option<Arc<ServerConfig>>>);
-
-impl std::fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificates").field("present", &self.current().is_some()).finish_non_exhaustive()
-    }
-}
-
-impl Certificates {
-    /// What a connection that begins now is served with; `None` until there has been a pair that can be served.
-    #[must_use]
-    pub fn current(&self) -> Option<Arc<ServerConfig>> {
-        self.0.borrow().clone()
-    }
-}
 
 /// Takes up what the files hold.
 #[derive(Debug)]
@@ -49,8 +32,8 @@ impl Rotation {
     /// For these files. The component is ready from the first pair on that can be served.
     #[must_use]
     pub fn new(files: PairFiles, component: Component, metrics: Metrics) -> (Self, Certificates) {
-        let (served, current) = watch::channel(None);
-        (Self { files, component, metrics, served, fingerprint: None, told: None }, Certificates(current))
+        let (served, certificates) = Certificates::none();
+        (Self { files, component, metrics, served, fingerprint: None, told: None }, certificates)
     }
 
     /// Looks at the files every `period`, at once for the first time, until `stop`.

@@ -1,5 +1,6 @@
 //! The same bounds behind TLS.
 
+use prometheus_client::metrics::counter::Counter;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
