@@ -3,7 +3,19 @@
 use std::env::var;
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Event>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    start: String,
+    summary: Option<String>,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -19,16 +31,12 @@ async fn main() -> anyhow::Result<()> {
         let answer = client.get(&url).query(&query).bearer_auth(token.trim()).send().await?;
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), text);
-        let page: Value = serde_json::from_str(&text)?;
-        for event in page["items"].as_array().context("items")? {
-            println!(
-                "{}\t{}",
-                event["start"].as_str().unwrap_or_default(),
-                event["summary"].as_str().unwrap_or("Busy")
-            );
+        let page: Page = serde_json::from_str(&text)?;
+        for Event { start, summary } in page.items {
+            println!("{start}\t{}", summary.as_deref().unwrap_or("Busy"));
         }
-        let Some(next) = page["next"].as_str() else { return Ok(()) };
+        let Some(next) = page.next else { return Ok(()) };
         query.retain(|(name, _)| *name != "after");
-        query.push(("after", next.to_owned()));
+        query.push(("after", next));
     }
 }
