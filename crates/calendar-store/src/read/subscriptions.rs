@@ -24,7 +24,7 @@ const MOST: usize = 1000;
     path = "/v1/namespaces/{namespace}/calendarsubscriptions",
     tag = "subscriptions",
     params(
-        ("namespace" = String, Path, description = "Namespace of the subscriptions", max_length = 63),
+        ("namespace" = String, Path, description = "Namespace of the subscriptions", max_length = 63, pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
         ("limit" = Option<i32>, Query, description = "The most names of a page, by default 100", minimum = 1, maximum = 1000),
         ("after" = Option<String>, Query, description = "`next` of the page before", max_length = 253),
     ),

@@ -53,7 +53,7 @@ async fn a_tester_that_reads_the_document_finds_nothing_wrong() {
     let stage = Stage::start().await;
     let namespace = stage.setting.namespace.clone();
     let feeds = ["create", "list", "delete"].map(|verb| right(verb, "calendarsubscriptions/feeds", None));
-    let rules = [&[right("get", EVENTS, None)][..], &feeds].concat();
+    let rules = [&[right("get", EVENTS, None), right("list", EVENTS, None)][..], &feeds].concat();
     let (client, here) = (shared().await.admin().unwrap(), testenv::Scope::Namespace(&namespace));
     testenv::grant(&client, here, (&namespace, "tester"), &rules).await.unwrap();
     let tester = token(shared().await, &namespace, "tester", &[AUDIENCE]).await;
