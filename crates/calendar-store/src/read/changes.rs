@@ -77,11 +77,12 @@ pub async fn changes(
     let query = Query::parse(query.as_deref(), &["since", "limit"], &[])?;
     let limit = query.limit(USUAL, MOST)?;
     let mut since = query.get("since").map(|text| Position::parse("since", text)).transpose()?;
+    let last =
+        headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()).map(|value| value.to_str().unwrap_or_default());
+    // Of no use without a stream, but a mistake there, too.
+    let last = last.map(|text| Position::parse("Last-Event-ID", text)).transpose()?;
     if wants_stream(&headers) {
-        if let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) {
-            let text = value.to_str().unwrap_or_default();
-            since = Some(Position::parse("Last-Event-ID", text)?);
-        }
+        since = last.or(since);
         let stream = Stream::open(&reading, subject, since, limit).await?;
         return Ok(stream::answer(stream));
     }

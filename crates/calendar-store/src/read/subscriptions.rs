@@ -26,7 +26,7 @@ const MOST: usize = 1000;
     params(
         ("namespace" = String, Path, description = "Namespace of the subscriptions", max_length = 63, pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
         ("limit" = Option<i32>, Query, description = "The most names of a page, by default 100", minimum = 1, maximum = 1000),
-        ("after" = Option<String>, Query, description = "`next` of the page before", max_length = 253),
+        ("after" = Option<super::openapi::SubscriptionName>, Query, description = "`next` of the page before"),
     ),
     responses((status = 200, description = "A page", body = Subscriptions), super::openapi::Refusals),
     security(("token" = []))
