@@ -11,8 +11,9 @@ use cronofy_operator::metrics::Metrics;
 use crate::root;
 
 /// Flags of other programs that the documents name; of the simulator, too.
-const FLAGS_OF_OTHERS: [&str; 31] = [
+const FLAGS_OF_OTHERS: [&str; 32] = [
     "--as",
+    "--bench",
     "--clusterrole",
     "--container",
     "--create-namespace",

@@ -55,8 +55,16 @@ impl Database {
                 let lock = locked(file, &waits).await?;
                 waits("opening the file");
                 // One connection writes, so that nobody waits for a lock.
-                let writes =
-                    pool(1, &["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"]);
+                let writes = pool(
+                    1,
+                    &[
+                        // Emptying the log keeps it waiting for as long as the disk takes.
+                        "PRAGMA busy_timeout = 30000",
+                        "PRAGMA journal_mode = WAL",
+                        "PRAGMA synchronous = FULL",
+                        "PRAGMA secure_delete = ON",
+                    ],
+                );
                 let writes = writes.connect(&created).await.map_err(Error::Unreachable)?;
                 waits("bringing its tables up to date");
                 SQLITE.run(&writes).await?;

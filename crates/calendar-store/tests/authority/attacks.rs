@@ -62,7 +62,6 @@ fn hostile(namespace: &str) -> Vec<(String, u16)> {
         table.push((format!("{base}/team/feeds/{piece}"), 405));
     }
     for path in [
-        "/",
         "//",
         "/v1",
         "/v1/",

@@ -36,7 +36,7 @@ async fn it_serves_until_it_is_told_to_stop() {
     let read = client.get(&path).bearer_auth(&token).send().await.unwrap();
     assert_eq!(read.text().await.unwrap().lines().count(), 5);
     assert_eq!(client.get(&path).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    let nowhere = client.get(format!("http://{}/", running.public)).send().await.unwrap();
+    let nowhere = client.get(format!("http://{}/nowhere", running.public)).send().await.unwrap();
     assert_eq!(nowhere.status(), StatusCode::NOT_FOUND);
     let calendar = format!("http://{}/v1/namespaces/{}/calendarsubscriptions/team", running.public, setting.namespace);
     setting.grant_reader().await;
