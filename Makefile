@@ -34,11 +34,13 @@ simulate: ## Run the engine through SEEDS (500) lives of 400 days from FIRST_SEE
 	cargo run --release --locked --quiet --package simulation -- --seeds $(SEEDS) --first-seed $(FIRST_SEED) --days $(DAYS)
 	cargo run --release --locked --quiet --package simulation -- --seeds $(PLANT_SEEDS) --days $(DAYS) --plant all
 
-tools: ## Build the control plane, helm and the checkers into the user's cache, and fetch PostgreSQL and Python's packages, if they are not there.
+tools: ## Build the control plane, helm and the checkers into the user's cache, and fetch PostgreSQL, a browser and Python's packages, if they are not there.
 	@hack/tools/build.sh etcd kube-apiserver kubectl kube-controller-manager helm helm3 promtool exposition evaluate kubeconform \
 		kube-state-metrics > /dev/null
 	@hack/tools/packages.sh postgres > /dev/null
 	@hack/tools/packages.sh calendar > /dev/null
+	@hack/tools/packages.sh chromium > /dev/null
+	@hack/tools/axe.sh > /dev/null
 	@hack/tools/python.sh > /dev/null
 
 crds: ## Write the CustomResourceDefinitions and the API reference anew.

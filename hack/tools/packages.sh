@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Usage: hack/tools/packages.sh node|postgres|calendar
+# Usage: hack/tools/packages.sh chromium|node|postgres|calendar
 #
 # Prints the folder with programs from Debian's packages and their libraries, unpacked beside the built tools and not installed:
-# what a node needs (runc and nft), a PostgreSQL server, or the library that calendar programs parse with (libical). Nothing of the machine is changed but, if they are missing or old,
-# apt's lists.
+# what a node needs (runc and nft), a PostgreSQL server, the library that calendar programs parse with (libical), or a browser with
+# its driver and a font. Nothing of the machine is changed but, if they are missing or old, apt's lists.
 set -euo pipefail
 
 say() { echo "packages.sh: $*" >&2; }
@@ -15,8 +15,16 @@ fi
 # What a package needs, by name.
 needs() { apt-cache depends --recurse --no-{recommends,suggests,conflicts,breaks,replaces,enhances} "$1" | grep '^[a-z]' | sort -u; }
 
+# What would be installed with these on a machine that has nothing.
+installs() { apt-get install --simulate --no-install-recommends -o Dir::State::status=/dev/null "$@" | awk '/^Inst / { print $2 }' | sort; }
+
 choose() {
 	case $1 in
+	chromium)
+		# Without what only windows, sound and graphics cards need, or the system has itself.
+		mapfile -t packages < <(installs chromium chromium-driver fonts-dejavu-core | grep '^chromium\|^font\|^lib\|^xkb-data$\|^zlib1g$' | grep -v '^libc6$\|^libllvm\|^libz3\|mesa-dri\|perl\|^libpam-\|^libgtk\|^libsystemd-shared\|^libcryptsetup')
+		[ "${#packages[@]}" -gt 0 ]
+		;;
 	node) packages=(libedit2 libjansson4 libmnl0 libnftables1 libnftnl11 libseccomp2 libxtables12 nftables runc) ;;
 	postgres)
 		# The release's own version and its client, with all libraries but those of the system itself, and of what is not used here.
@@ -33,17 +41,27 @@ choose() {
 		;;
 	esac
 }
-choose "${1:?node, postgres or calendar}" || { apt-get -q update >&2 && choose "$1"; } || { say "apt knows no such packages"; exit 1; }
+set=${1:?chromium, node, postgres or calendar}
 
 release=$(. /etc/os-release && echo "$ID-${VERSION_ID:-rolling}")
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/packages
+mkdir -p "$cache"
+# One caller at a time: who reads apt's lists while another fetches them finds no package. Where flock is missing, that may happen.
+if command -v flock >/dev/null; then
+	exec 9>"$cache/.lock"
+	if ! flock -n 9; then
+		say "waiting for another fetch into $cache ..."
+		flock 9
+	fi
+fi
+
+choose "$set" || { apt-get -q update >&2 && choose "$set"; } || { say "apt knows no such packages"; exit 1; }
 folder=$cache/$release-$(dpkg --print-architecture)-$(echo "${packages[*]}" | sha256sum | cut -c1-16)
 if [ -d "$folder" ]; then
 	echo "$folder"
 	exit 0
 fi
 
-mkdir -p "$cache"
 part=$(mktemp -d "$cache/.part.XXXXXX")
 trap 'rm -rf "$part"' EXIT
 mkdir "$part/packages" "$part/root"
@@ -52,6 +70,6 @@ say "fetching ${packages[*]} ..."
 # Lists that are older than the archive name packages that are not there any more.
 fetch || { apt-get -q update >&2 && fetch; } || { say "apt-get cannot fetch them: its message above says why"; exit 1; }
 for package in "$part"/packages/*.deb; do dpkg -x "$package" "$part/root"; done
-# Of two callers at once, the second finds the first one's folder in place, which holds the same.
+# Without a lock, the second of two callers finds the first one's folder in place, which holds the same.
 mv -T "$part/root" "$folder" 2>/dev/null || [ -d "$folder" ]
 echo "$folder"

@@ -3,6 +3,9 @@
 
 mod support;
 
+mod agenda_page;
+#[path = "../../crates/calendar-store/tests/browser/tab.rs"]
+mod browser_tab;
 mod bursts;
 #[path = "../calendar/mod.rs"]
 mod calendar;

@@ -27,6 +27,7 @@ const TOKEN: &str = "a-token-of-the-operator";
 pub struct Served {
     address: SocketAddr,
     seen: Arc<Seen>,
+    database: Database,
     server: tokio::task::JoinHandle<()>,
     folder: tempfile::TempDir,
 }
@@ -61,12 +62,12 @@ impl Served {
     async fn over(url: &str, folder: tempfile::TempDir, listener: impl Listener<Addr = SocketAddr>) -> Self {
         let database = Database::open(url).await.unwrap();
         let seen = Arc::<Seen>::default();
-        let routes: Router = write::routes(database, Arc::new(Writer), Limits::default())
+        let routes: Router = write::routes(database.clone(), Arc::new(Writer), Limits::default())
             .layer(middleware::from_fn_with_state(seen.clone(), watch));
         let address = listener.local_addr().unwrap();
         std::fs::write(folder.path().join("token"), TOKEN).unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { address, seen, server, folder }
+        Self { address, seen, database, server, folder }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -75,6 +76,11 @@ impl Served {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it keeps what it is sent.
+    pub fn database(&self) -> Database {
+        self.database.clone()
     }
 
     /// The file with the token that is taken.

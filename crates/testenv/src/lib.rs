@@ -43,6 +43,7 @@
 mod access;
 mod apply;
 mod audit;
+mod browser;
 mod certificates;
 mod cluster;
 mod control_plane;
@@ -61,6 +62,7 @@ mod tools;
 
 pub use access::Access;
 pub use audit::{AuditEntry, AuditLog};
+pub use browser::Browser;
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Options};
 pub use error::Error;
@@ -92,6 +94,16 @@ pub async fn shared() -> Result<&'static ControlPlane, Error> {
 pub async fn postgres() -> Result<&'static Postgres, Error> {
     static SHARED: tokio::sync::OnceCell<Postgres> = tokio::sync::OnceCell::const_new();
     SHARED.get_or_try_init(Postgres::start).await
+}
+
+/// The browser that all tests of this process share, started at the first call; each opens a
+/// session of its own.
+///
+/// # Errors
+/// As [`Browser::start`].
+pub async fn browser() -> Result<&'static Browser, Error> {
+    static SHARED: tokio::sync::OnceCell<Browser> = tokio::sync::OnceCell::const_new();
+    SHARED.get_or_try_init(Browser::start).await
 }
 
 /// Makes aws-lc-rs the TLS provider of this process, unless one is installed already.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::server::Server;
 use crate::state_dir::StateDir;
-use crate::tools::packages;
+use crate::tools::{libraries, packages};
 use crate::{Error, eventually, unique_name};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -151,10 +151,4 @@ fn bin(root: &Path) -> Result<PathBuf, Error> {
     let versions = fs::read_dir(root.join("usr/lib/postgresql")).map_err(Error::io("look for PostgreSQL"))?;
     let found = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).find(|bin| bin.is_dir());
     found.ok_or_else(|| Error::Refused("the packages hold no PostgreSQL".into()))
-}
-
-fn libraries(root: &Path) -> String {
-    let folders = fs::read_dir(root.join("usr/lib")).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let found: Vec<_> = folders.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect();
-    found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
 }

@@ -1,6 +1,7 @@
 //! Where the programs come from.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -179,7 +180,22 @@ pub fn python() -> Result<PathBuf, Error> {
     Ok(folder.join("bin/python"))
 }
 
-/// The folder that a script of `hack/tools` prints. What it says meanwhile goes to standard error.
+/// The folders with libraries below the root of unpacked packages, as `LD_LIBRARY_PATH` takes them.
+pub(crate) fn libraries(root: &Path) -> String {
+    let folders = ["usr/lib", "lib"].map(|folder| root.join(folder));
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let found = entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("-linux-gnu"));
+    // One package keeps some of its own in a folder of its own.
+    let all = found.flat_map(|path| [path.join("pulseaudio"), path]);
+    all.map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
+}
+
+/// The file of the checker for accessibility, fetched if it is missing. Blocks.
+pub(crate) fn axe() -> Result<PathBuf, Error> {
+    folder_by("axe.sh", [], |script, status| Error::Script { script, status })
+}
+
+/// The folder, or file, that a script of `hack/tools` prints. What it says meanwhile goes to standard error.
 fn folder_by<'a>(
     script: &str,
     arguments: impl IntoIterator<Item = &'a str>,

@@ -1,0 +1,115 @@
+//! From Cronofy to somebody's browser: the operator, a calendar store, and its page.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use calendar_store::authority::{Authority, Settings};
+use calendar_store::page;
+use calendar_store::read::Bell;
+use fantoccini::Locator;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+use testenv::{Scope, eventually};
+use tokio::net::TcpListener;
+
+use crate::browser_tab::Tab;
+use crate::served::Served;
+use crate::support::{Operator, PATIENCE, World, event, on};
+
+const AUDIENCE: &str = "calendar-store";
+
+#[tokio::test]
+async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() {
+    let (world, served) = (World::start("page").await, Served::sqlite().await);
+    world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
+    let mut options = world.operator_options().await;
+    let token = served.token_file();
+    options.arguments =
+        ["--store-url", &served.url(), "--store-token", token.to_str().unwrap()].map(str::to_owned).to_vec();
+    let _operator = Operator::start(&options).await;
+    world.subscribe("all", json!({ "store": { "type": "Remote" } })).await;
+    world.ready("all").await;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let settings = Settings { audience: AUDIENCE.to_owned(), writers: BTreeSet::new() };
+    let authority = Arc::new(Authority::new(world.client.clone(), settings, served.database()));
+    let pages = page::routes(served.database(), authority, &Bell::new());
+    let server = tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });
+
+    let tab = Tab::open().await;
+    let address = format!("{origin}/calendars/{}/all?timeZone=Etc%2FUTC", world.ns());
+    tab.goto(&address).await.unwrap();
+    sign_in(&tab, &reader(&world).await).await;
+    let start = on(1, 0).strftime("%H:%M").to_string();
+    shows(&tab, &["Dentist", &format!("{start} – ")]).await;
+    is(&tab, "document.querySelector('#live.on') !== null").await;
+    // Is gone if the page is loaded anew.
+    tab.execute("window.stays = true", Vec::new()).await.unwrap();
+
+    let (from, to) = (on(1, 5), on(1, 7));
+    world.sim.move_event("Dentist", from, to).unwrap();
+    let moved = from.strftime("%H:%M").to_string();
+    shows(&tab, &["Dentist", &moved]).await;
+    is(&tab, "document.querySelector('#news').textContent.startsWith('Changed: ')").await;
+    world.sim.rename_event("Dentist", "Dentist <b>moved</b>").unwrap();
+    shows(&tab, &["Dentist <b>moved</b>"]).await;
+    world.sim.delete_event("Dentist").unwrap();
+    is(&tab, "!document.querySelector('#events').textContent.includes('Dentist')").await;
+    is(&tab, "window.stays === true").await;
+    let requested = tab.requested().await;
+    let elsewhere: Vec<_> =
+        requested.iter().filter(|address| !address.starts_with(&origin) && !address.starts_with("data:")).collect();
+    assert!(elsewhere.is_empty(), "nothing is asked of anybody else: {elsewhere:?}");
+    tab.close().await;
+    server.abort();
+}
+
+/// A token of a `ServiceAccount` that may read this subscription and no other.
+async fn reader(world: &World) -> String {
+    world.plane.service_account_access(world.ns(), "reader").await.unwrap();
+    let rule = PolicyRule {
+        api_groups: Some(vec!["cronofy-operator.dev".to_owned()]),
+        resources: Some(vec!["calendarsubscriptions/events".to_owned()]),
+        resource_names: Some(vec!["all".to_owned()]),
+        verbs: vec!["get".to_owned()],
+        ..PolicyRule::default()
+    };
+    testenv::grant(&world.client, Scope::Namespace(world.ns()), (world.ns(), "reader"), &[rule]).await.unwrap();
+    let spec = TokenRequestSpec {
+        audiences: Some(vec![AUDIENCE.to_owned()]),
+        expiration_seconds: Some(3600),
+        ..TokenRequestSpec::default()
+    };
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+    let accounts = Api::<ServiceAccount>::namespaced(world.client.clone(), world.ns());
+    let answer = accounts.create_token_request("reader", &PostParams::default(), &request).await.unwrap();
+    answer.status.unwrap().token.unwrap()
+}
+
+async fn sign_in(tab: &Tab, token: &str) {
+    tab.find(Locator::Css("[name=token]")).await.unwrap().send_keys(token).await.unwrap();
+    tab.find(Locator::Css("main button")).await.unwrap().click().await.unwrap();
+}
+
+async fn shows(tab: &Tab, texts: &[&str]) {
+    for text in texts {
+        is(tab, &format!("document.querySelector('#events')?.textContent.includes({})", json!(text))).await;
+    }
+}
+
+/// Waits until this expression is true on the page.
+async fn is(tab: &Tab, expression: &str) {
+    let script = format!("return {expression}");
+    let is_true = async || {
+        let value = tab.execute(&script, Vec::new()).await.ok()?;
+        (value == json!(true)).then_some(())
+    };
+    if let Err(error) = eventually(expression, PATIENCE, is_true).await {
+        panic!("{error}: {}", tab.source().await.unwrap());
+    }
+}
