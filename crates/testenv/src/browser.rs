@@ -1,4 +1,4 @@
-//! Chromium of Debian's packages, and its driver. What speaks WebDriver to it is the caller's.
+//! Chromium of Debian's packages, and its driver. What speaks `WebDriver` to it is the caller's.
 
 use std::fs;
 use std::path::PathBuf;
