@@ -144,7 +144,7 @@ pub async fn end(context: &Context, object: &CalendarSubscription, retain: bool)
         };
         match ended {
             Err(error) if is_given_up(object, error.out_of_reach()) => {
-                left_behind.extend(error.out_of_reach().map(note))
+                left_behind.extend(error.out_of_reach().map(note));
             }
             ended => outcome = outcome.and(ended),
         }
