@@ -19,9 +19,13 @@ test: tools ## Run every check: format, lints, docs, all tests, the demo.
 e2e: ## Prove the image and the chart on real nodes: pods, upgrades, drains, lost nodes (root on Linux needed).
 	@[ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] || { echo "make e2e makes namespaces, links and control groups: run it as root on Linux, for example by sudo"; exit 1; }
 	$(MAKE) --no-print-directory image
-	cargo test --locked --package testenv --test cluster
+	@# With the whole workspace named, all is built with the same features as for the tests: once.
+	cargo test --workspace --locked --test cluster
 	@# Each test has a cluster of its own, and prints what was refused and what was lost.
-	cargo test --locked --test node -- --test-threads 1 --nocapture
+	cargo test --workspace --locked --test node -- --test-threads 1 --nocapture
+
+# Where cargo puts what is built for the tests.
+BUILT = $(or $(CARGO_TARGET_DIR),target)/debug
 
 SEEDS ?= 500
 FIRST_SEED ?= 1
@@ -48,8 +52,8 @@ crds: ## Write the CustomResourceDefinitions and the API reference anew.
 
 demo: ## Run the main job on a real API server; ONCE=1 exits by itself, ICS=FILE takes your own calendar.
 	@hack/tools/build.sh etcd kube-apiserver kubectl > /dev/null
-	@cargo build --locked --bin cronofy-operator --example demo
-	@cargo run --locked --quiet --example demo -- $(if $(ONCE),--once) $(if $(ICS),--ics "$(ICS)")
+	@cargo build --workspace --locked --bin cronofy-operator --example demo
+	@$(BUILT)/examples/demo $(if $(ONCE),--once) $(if $(ICS),--ics "$(ICS)")
 
 IMAGE ?= ghcr.io/cronofy-operator/cronofy-operator
 VERSION = $(shell awk -F '"' '/^version =/ { print $$2; exit }' Cargo.toml)
@@ -60,6 +64,7 @@ STATIC = -C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=. --remap-p
 
 image: ## Build the image as an OCI archive in target/image; the same commit gives the same bytes.
 	RUSTFLAGS="$(STATIC)" cargo build --release --locked --target $(TARGET) $(foreach name,$(BINARIES),--package $(name) --bin $(name))
-	@cargo run --locked --quiet --example image -- $(BINARIES:%=--binary target/$(TARGET)/release/%) \
+	@cargo build --workspace --locked --quiet --example image
+	@$(BUILT)/examples/image $(BINARIES:%=--binary target/$(TARGET)/release/%) \
 		--output target/image/cronofy-operator-$(VERSION).tar --name $(IMAGE):$(VERSION) \
 		--revision $$(git rev-parse HEAD) --epoch $$(git log -1 --format=%ct)
