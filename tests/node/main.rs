@@ -16,5 +16,4 @@ mod releases;
 mod replaced;
 mod stage;
 mod startup;
-mod store;
 mod stream;
