@@ -11,7 +11,8 @@ use cronofy_operator::metrics::Metrics;
 use crate::root;
 
 /// Flags of other programs that the documents name; of the simulator, too.
-const FLAGS_OF_OTHERS: [&str; 32] = [
+const FLAGS_OF_OTHERS: [&str; 33] = [
+    "--all",
     "--as",
     "--bench",
     "--clusterrole",
