@@ -116,8 +116,8 @@ fn wrong_values_are_refused_by_name() {
         (r#"store.tombstones="forever""#, "/store/tombstones"),
         ("store.containerPort=80", "/store/containerPort"),
         ("store.adminPort=0", "/store/adminPort"),
-        (r#"store.spoolSize=1"#, "/store/spoolSize"),
-        (r#"store.extraArgs=[1]"#, "/store/extraArgs/0"),
+        ("store.spoolSize=1", "/store/spoolSize"),
+        ("store.extraArgs=[1]", "/store/extraArgs/0"),
         (r#"networkPolicy.storeFrom="all""#, "/networkPolicy/storeFrom"),
     ] {
         let output = template(&["store.enabled=true", "replicas=1", value]);

@@ -6,26 +6,24 @@ use std::sync::Arc;
 use calendar_store::authority::{Authority, Settings};
 use calendar_store::page;
 use calendar_store::read::Bell;
+use cronofy_sim::EventDraft;
 use fantoccini::Locator;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::Api;
-use kube::api::PostParams;
 use serde_json::json;
 use testenv::{Scope, eventually};
 use tokio::net::TcpListener;
 
 use crate::browser_tab::Tab;
 use crate::served::Served;
-use crate::support::{Operator, PATIENCE, World, event, on};
+use crate::support::{Operator, PATIENCE, World, on};
 
 const AUDIENCE: &str = "calendar-store";
 
 #[tokio::test]
 async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() {
     let (world, served) = (World::start("page").await, Served::sqlite().await);
-    world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
+    let begins = on(1, 0);
+    world.sim.put_event(&world.account, EventDraft::new("Dentist", begins, on(1, 1)).uid("Dentist")).unwrap();
     let mut options = world.operator_options().await;
     let token = served.token_file();
     options.arguments =
@@ -39,13 +37,13 @@ async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() 
     let settings = Settings { audience: AUDIENCE.to_owned(), writers: BTreeSet::new() };
     let authority = Arc::new(Authority::new(world.client.clone(), settings, served.database()));
     let pages = page::routes(served.database(), authority, &Bell::new());
-    let server = tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });
+    let task = tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });
 
     let tab = Tab::open().await;
     let address = format!("{origin}/calendars/{}/all?timeZone=Etc%2FUTC", world.ns());
     tab.goto(&address).await.unwrap();
     sign_in(&tab, &reader(&world).await).await;
-    let start = on(1, 0).strftime("%H:%M").to_string();
+    let start = begins.strftime("%H:%M").to_string();
     shows(&tab, &["Dentist", &format!("{start} – ")]).await;
     is(&tab, "document.querySelector('#live.on') !== null").await;
     // Is gone if the page is loaded anew.
@@ -66,12 +64,11 @@ async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() 
         requested.iter().filter(|address| !address.starts_with(&origin) && !address.starts_with("data:")).collect();
     assert!(elsewhere.is_empty(), "nothing is asked of anybody else: {elsewhere:?}");
     tab.close().await;
-    server.abort();
+    task.abort();
 }
 
 /// A token of a `ServiceAccount` that may read this subscription and no other.
 async fn reader(world: &World) -> String {
-    world.plane.service_account_access(world.ns(), "reader").await.unwrap();
     let rule = PolicyRule {
         api_groups: Some(vec!["cronofy-operator.dev".to_owned()]),
         resources: Some(vec!["calendarsubscriptions/events".to_owned()]),
@@ -80,15 +77,7 @@ async fn reader(world: &World) -> String {
         ..PolicyRule::default()
     };
     testenv::grant(&world.client, Scope::Namespace(world.ns()), (world.ns(), "reader"), &[rule]).await.unwrap();
-    let spec = TokenRequestSpec {
-        audiences: Some(vec![AUDIENCE.to_owned()]),
-        expiration_seconds: Some(3600),
-        ..TokenRequestSpec::default()
-    };
-    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-    let accounts = Api::<ServiceAccount>::namespaced(world.client.clone(), world.ns());
-    let answer = accounts.create_token_request("reader", &PostParams::default(), &request).await.unwrap();
-    answer.status.unwrap().token.unwrap()
+    world.plane.service_account_token(world.ns(), "reader", &[AUDIENCE]).await.unwrap()
 }
 
 async fn sign_in(tab: &Tab, token: &str) {

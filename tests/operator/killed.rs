@@ -79,22 +79,22 @@ async fn survives(name: &str, database: &str, postgres: Option<Postgres>) {
     });
     if let Err(error) = whole.await {
         let status = world.subscriptions().get("all").await.map(|subscription| json!(subscription.status));
-        let (seen, wanted) = (reader.titles(), titles(&world));
-        panic!("seed {seed}: {error}; it has {seen:#?} instead of {wanted:#?}; the status is {status:#?}");
+        let (has, wanted) = (reader.titles(), titles(&world));
+        panic!("seed {seed}: {error}; it has {has:#?} instead of {wanted:#?}; the status is {status:#?}");
     }
     world.until("all", "is Ready", |subscription| condition(subscription, "Ready").0 == "True").await;
     // What a reader has who asks for everything now.
     let stored = reader.all().await;
     reading.abort();
-    let seen = reader.seen.lock().unwrap();
-    assert_eq!(seen.wrong, Vec::<String>::new(), "seed {seed}");
-    assert_eq!(seen.events, stored, "seed {seed}");
-    assert!(changes >= CHANGES && seen.streams > KILLS, "{changes} changes, {} streams", seen.streams);
+    let told = reader.seen.lock().unwrap();
+    assert_eq!(told.wrong, Vec::<String>::new(), "seed {seed}");
+    assert_eq!(told.events, stored, "seed {seed}");
+    assert!(changes >= CHANGES && told.streams > KILLS, "{changes} changes, {} streams", told.streams);
     println!(
         "seed {seed}: {changes} changes, {} kills; the reader saw {} changes in {} streams",
         victims.len(),
-        seen.changes,
-        seen.streams
+        told.changes,
+        told.streams
     );
 }
 

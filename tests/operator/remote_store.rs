@@ -243,8 +243,8 @@ async fn a_store_that_is_gone_for_good_is_given_up_by_an_annotation() {
     world.until("all", "has nothing elsewhere", has_nothing_elsewhere).await;
     let told = || async {
         let told = world.event_reasons().await;
-        let once = |reason: &str| told.iter().filter(|told| *told == reason).count() == 1;
-        ["EventsLeftElsewhere", "EventsLeftBehind"].into_iter().all(once).then_some(())
+        let is_single = |reason: &str| told.iter().filter(|told| *told == reason).count() == 1;
+        ["EventsLeftElsewhere", "EventsLeftBehind"].into_iter().all(is_single).then_some(())
     };
     eventually("both are told once", PATIENCE, told).await.unwrap();
 

@@ -51,7 +51,10 @@ fn input_series(scrapes: &[(Scrape, u32)]) -> Vec<Value> {
 fn assert_fires(scrapes: &[(Scrape, u32)], alerts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let selector = "{namespace=\"operators\", pod=~\"calendars-cronofy-operator-.*\"";
-    fs::write(folder.path().join("rules.yaml"), RULES.replace("{JOB", selector)).unwrap();
+    let mut rules: Value = serde_saphyr::from_str(&RULES.replace("{JOB", selector)).unwrap();
+    // Those of the calendar store stand only where the chart runs one.
+    rules["groups"].as_array_mut().unwrap().retain(|group| group["name"] != "calendar-store");
+    fs::write(folder.path().join("rules.yaml"), rules.to_string()).unwrap();
     let end = BEGIN + scrapes.iter().map(|(_, minutes)| minutes).sum::<u32>() - 1;
     let fires = |alert: &&str| json!({ "labels": format!("{{alertname=\"{alert}\"}}"), "value": 1 });
     let expression = "count by (alertname) (ALERTS{alertstate=\"firing\"})";

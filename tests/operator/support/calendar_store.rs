@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::Value;
 use testenv::{Scope, eventually};
 
-use super::{PATIENCE, World};
+use super::World;
 
+/// A database that was just killed takes its time.
+const LONG: Duration = Duration::from_mins(3);
 /// What tokens for it are requested for.
 pub const AUDIENCE: &str = "calendar-store";
 
@@ -83,7 +86,7 @@ impl CalendarStore {
                 written.lock().unwrap().push(line);
             }
         });
-        let serving = eventually("the calendar store serves", PATIENCE, || async {
+        let serving = eventually("the calendar store serves", LONG, || async {
             let log = log.lock().unwrap();
             let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             lines.into_iter().find(|line| line["message"] == "serving")?["listen"].as_str()?.parse().ok()

@@ -103,8 +103,8 @@ async fn only_who_may_list_all_of_a_namespace_is_given_its_names() {
         ("garbage", Some("garbage".to_owned()), here, unauthorized),
         ("every namespace", Some(store.token("lister").await), "", Some(Reason::Invalid)),
     ] {
-        let listed = store.authority.may_list(&bearer(token.as_deref()), namespace).await;
-        assert_eq!(listed.err().map(|problem| problem.reason()), expected, "{who}");
+        let answer = store.authority.may_list(&bearer(token.as_deref()), namespace).await;
+        assert_eq!(answer.err().map(|problem| problem.reason()), expected, "{who}");
     }
     let reader = store.token("reader").await;
     let said = format!("{:?}", store.authority.may_list(&bearer(Some(&reader)), here).await.unwrap_err());

@@ -29,11 +29,13 @@ fn day(spans: &[Span], date: Date, zone: &TimeZone) -> Vec<(usize, usize, usize,
         .collect()
 }
 
+type Expected = (usize, usize, usize, usize, usize);
+
 #[test]
 fn events_that_overlap_share_the_width_and_others_have_it_all() {
     let utc = TimeZone::UTC;
     let at = |from: &str, to: &str| timed(&format!("2026-12-02T{from}:00Z"), &format!("2026-12-02T{to}:00Z"));
-    let table: [(&str, &[Span], &[(usize, usize, usize, usize, usize)]); 7] = [
+    let table: [(&str, &[Span], &[Expected]); 7] = [
         ("one", &[at("09:00", "10:00")], &[(0, 36, 40, 0, 1)]),
         ("one after the other", &[at("09:00", "10:00"), at("10:00", "11:00")], &[(0, 36, 40, 0, 1), (1, 40, 44, 0, 1)]),
         ("two at a time", &[at("09:00", "10:00"), at("09:30", "11:00")], &[(0, 36, 40, 0, 2), (1, 38, 44, 1, 2)]),
