@@ -11,7 +11,7 @@ use cronofy_operator::metrics::Metrics;
 use crate::root;
 
 /// Flags of other programs that the documents name; of the simulator, too.
-const FLAGS_OF_OTHERS: [&str; 33] = [
+const FLAGS_OF_OTHERS: [&str; 34] = [
     "--all",
     "--as",
     "--bench",
@@ -27,6 +27,7 @@ const FLAGS_OF_OTHERS: [&str; 33] = [
     "--max-time",
     "--namespace",
     "--no-buffer",
+    "--nocapture",
     "--nodes",
     "--oauth",
     "--overwrite",
