@@ -4,16 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{InconsistentKeys, ServerConfig};
 use sha2::{Digest as _, Sha256};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode as _;
-
-/// HTTP/1.1 and nothing else, as the listener speaks it.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
 
 /// So often the files are read until the certificate is the same before and after the key was read.
 const READS: usize = 3;
@@ -127,7 +123,7 @@ impl PairFiles {
             CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(|_| no_certificate())?;
         let expires = expiry(chain.first().ok_or_else(no_certificate)?);
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| PairProblem::NoKey(self.key.clone()))?;
-        let config = server(chain, key).map_err(|error| match error {
+        let config = https_listener::server_config(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => PairProblem::Mismatch(self.clone()),
             error => PairProblem::Unusable { path: self.certificate.clone(), error: error.to_string() },
         })?;
@@ -149,16 +145,6 @@ async fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, PairProblem> {
     let unreadable =
         |error: std::io::Error| PairProblem::Unreadable { flag, path: path.to_owned(), error: error.to_string() };
     tokio::fs::read(path).await.map_err(unreadable)
-}
-
-/// A configuration of its own for each pair: with it go the sessions that clients could resume, so that none of them is spared
-/// the new certificate.
-fn server(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-    Ok(config)
 }
 
 /// Read without the checks of a profile: this is for a metric, not for trust.

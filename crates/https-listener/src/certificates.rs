@@ -4,7 +4,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
+
+/// What is spoken through TLS: all that [`serve`](crate::serve) understands.
+const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+
+/// How TLS is spoken with a certificate, which its chain follows, and its key. To be made anew for each pair: with it go the
+/// sessions that clients could resume, so that none of them is spared the new certificate.
+///
+/// # Errors
+/// If they cannot be served together.
+pub fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    Ok(config)
+}
 
 /// The certificate that new connections are served with. Clones see the same.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 //!
 //! - [`serve`]: accepts connections and serves an app on them, within [`Limits`].
 //! - [`listen`]: the socket, whose connections hold a bounded part of an answer in the kernel.
-//! - [`Transport`]: with TLS or without, and the [`Certificates`] that can change meanwhile.
+//! - [`Transport`]: with TLS or without, and the [`Certificates`] that can change meanwhile, each by a [`server_config`].
 //!
 //! What must hold: however slowly a client sends or takes, and however many there are, each holds a bounded amount of memory, and
 //! one that does nothing is gone after a while.
@@ -11,6 +11,6 @@ mod certificates;
 mod listener;
 mod socket;
 
-pub use certificates::Certificates;
+pub use certificates::{Certificates, server_config};
 pub use listener::{Limits, Transport, serve};
 pub use socket::listen;

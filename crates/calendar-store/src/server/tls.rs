@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use https_listener::Certificates;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
@@ -78,7 +77,7 @@ impl Rotation {
         }
         let secret = PrivateKeyDer::from_pem_slice(&secret)
             .map_err(|_| format!("--tls-key {} holds no private key in PEM form, not encrypted", key.display()))?;
-        let config = config(chain, secret).map_err(|error| {
+        let config = https_listener::server_config(chain, secret).map_err(|error| {
             let (certificate, key) = (certificate.display(), key.display());
             format!("--tls-cert {certificate} and --tls-key {key} cannot be served together: {error}")
         })?;
@@ -95,12 +94,4 @@ async fn read(flag: &str, path: &Path) -> Result<Vec<u8>, String> {
     read.map_err(|error| {
         format!("--{flag} {} cannot be read: {error}; once it is there it is taken up", path.display())
     })
-}
-
-fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
 }
