@@ -8,7 +8,7 @@ use http::HeaderMap;
 use super::Page;
 use super::visit::Visit;
 use crate::Problem;
-use crate::read::{LAST_EVENT_ID, Position, Query, Stream, Subject, stream};
+use crate::read::{Position, Query, Stream, Subject, last_event, stream};
 
 /// Changes that are read ahead.
 const AHEAD: usize = 100;
@@ -36,11 +36,9 @@ async fn opened(
 ) -> Result<Stream, Problem> {
     let subject = Subject::admitted(path, visit.credentials.clone(), &*page.access).await?;
     let query = Query::parse(query, &["since"], &[])?;
-    let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
-    let since = match (last, query.get("since")) {
-        (Some(text), _) => Some(Position::parse("Last-Event-ID", text)?),
-        (None, Some(text)) => Some(Position::parse("since", text)?),
-        (None, None) => None,
+    let since = match last_event(headers)? {
+        Some(last) => Some(last),
+        None => query.get("since").map(|text| Position::parse("since", text)).transpose()?,
     };
     Stream::open(&page.reading, subject, since, AHEAD).await
 }

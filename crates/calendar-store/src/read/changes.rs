@@ -21,7 +21,7 @@ use crate::database::{Change, Database, PAGE_BYTES, Subscription};
 /// Changes of a page if it is not said how many.
 const USUAL: usize = 100;
 /// How a stream's reader says what it has.
-pub const LAST_EVENT_ID: &str = "last-event-id";
+const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Some changes, and where to go on.
 pub struct Told {
@@ -77,10 +77,8 @@ pub async fn changes(
     let query = Query::parse(query.as_deref(), &["since", "limit"], &[])?;
     let limit = query.limit(USUAL, MOST)?;
     let mut since = query.get("since").map(|text| Position::parse("since", text)).transpose()?;
-    let last =
-        headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()).map(|value| value.to_str().unwrap_or_default());
     // Of no use without a stream, but a mistake there, too.
-    let last = last.map(|text| Position::parse("Last-Event-ID", text)).transpose()?;
+    let last = last_event(&headers)?;
     if wants_stream(&headers) {
         since = last.or(since);
         let stream = Stream::open(&reading, subject, since, limit).await?;
@@ -97,6 +95,12 @@ pub async fn changes(
     let Told { items, position, more } = told(&mut moment, &subscription, &position, (limit, PAGE_BYTES)).await?;
     let answer = documents::Changes { items, sequence: position.to_string(), more };
     Ok(tag.on(Json(answer).into_response()))
+}
+
+/// What the reader of a stream has, by its header.
+pub fn last_event(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
+    let last = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty());
+    last.map(|value| Position::parse("Last-Event-ID", value.to_str().unwrap_or_default())).transpose()
 }
 
 /// The changes after a position, so many of so many bytes, all as of one moment; without a position, from the beginning.

@@ -49,7 +49,7 @@ use listeners::Listeners;
 use taking::Places;
 
 pub use bell::Bell;
-pub(crate) use changes::LAST_EVENT_ID;
+pub(crate) use changes::last_event;
 pub(crate) use documents::event;
 pub(crate) use events::overlapping;
 pub use openapi::document;
