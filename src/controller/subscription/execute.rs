@@ -375,9 +375,10 @@ impl<'a> Driver<'a> {
             }
         };
         match narrowed.await {
+            Ok(()) => outcome,
             // A calendar store that is out of reach does not keep the events from being copied elsewhere: what stands there is
             // removed after that, or the condition says why not.
-            Ok(()) | Err(StoreError::Remote { .. } | StoreError::RemoteNotAllowed { .. }) => outcome,
+            Err(error) if error.out_of_reach().is_some() => outcome,
             Err(StoreError::HeadMoved) => Outcome::HeadMoved,
             Err(error) => Outcome::Failed(error.failure()),
         }
