@@ -8,16 +8,14 @@ use calendar_store::page;
 use calendar_store::read::Bell;
 use cronofy_sim::EventDraft;
 use fantoccini::Locator;
-use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::json;
-use testenv::{Scope, eventually};
+use testenv::eventually;
 use tokio::net::TcpListener;
 
 use crate::browser_tab::Tab;
 use crate::served::Served;
+use crate::support::calendar_store::{AUDIENCE, reader_token};
 use crate::support::{Operator, PATIENCE, World, on};
-
-const AUDIENCE: &str = "calendar-store";
 
 #[tokio::test]
 async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() {
@@ -42,7 +40,7 @@ async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() 
     let tab = Tab::open().await;
     let address = format!("{origin}/calendars/{}/all?timeZone=Etc%2FUTC", world.ns());
     tab.goto(&address).await.unwrap();
-    sign_in(&tab, &reader(&world).await).await;
+    sign_in(&tab, &reader_token(&world, "all").await).await;
     let start = begins.strftime("%H:%M").to_string();
     shows(&tab, &["Dentist", &format!("{start} – ")]).await;
     is(&tab, "document.querySelector('#live.on') !== null").await;
@@ -65,19 +63,6 @@ async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() 
     assert!(elsewhere.is_empty(), "nothing is asked of anybody else: {elsewhere:?}");
     tab.close().await;
     task.abort();
-}
-
-/// A token of a `ServiceAccount` that may read this subscription and no other.
-async fn reader(world: &World) -> String {
-    let rule = PolicyRule {
-        api_groups: Some(vec!["cronofy-operator.dev".to_owned()]),
-        resources: Some(vec!["calendarsubscriptions/events".to_owned()]),
-        resource_names: Some(vec!["all".to_owned()]),
-        verbs: vec!["get".to_owned()],
-        ..PolicyRule::default()
-    };
-    testenv::grant(&world.client, Scope::Namespace(world.ns()), (world.ns(), "reader"), &[rule]).await.unwrap();
-    world.plane.service_account_token(world.ns(), "reader", &[AUDIENCE]).await.unwrap()
 }
 
 async fn sign_in(tab: &Tab, token: &str) {

@@ -51,7 +51,7 @@ async fn survives(name: &str, database: &str, postgres: Option<Postgres>) {
     world.subscribe("all", json!({ "store": { "type": "Remote" } })).await;
     world.ready("all").await;
     let url = format!("http://{}/v1/namespaces/{}/calendarsubscriptions/all", parts.store_switch.address(), world.ns());
-    let reader = Reader { url, token: reader_token(&world).await, seen: Arc::default() };
+    let reader = Reader { url, token: reader_token(&world, "all").await, seen: Arc::default() };
     let reading = tokio::spawn(reader.clone().follow());
 
     let mut victims: Vec<Victim> = parts.victims().iter().flat_map(|victim| [*victim; KILLS]).collect();

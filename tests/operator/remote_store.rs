@@ -3,7 +3,7 @@
 use cronofy_operator::api::{ABANDON_STORE, CalendarSubscription};
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
-use serde_json::json;
+use serde_json::{Value, json};
 use testenv::{Proxy, eventually};
 
 use crate::served::Served;
@@ -24,6 +24,11 @@ impl Remote {
 
     fn url(&self) -> String {
         format!("http://{}", self.proxy.address())
+    }
+
+    /// What a subscription says whose events are in this store.
+    fn spec(&self) -> Value {
+        json!({ "store": { "type": "Remote", "remote": { "url": self.url() } } })
     }
 
     /// An operator with this store and these flags.
@@ -150,7 +155,7 @@ async fn a_store_that_nobody_allowed_is_not_called() {
     let (world, remote) = (World::start("not-allowed").await, Remote::start().await);
     world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
     let operator = remote.operator(&world, &[]).await;
-    let spec = json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } });
+    let spec = remote.spec();
     world.subscribe("all", spec.clone()).await;
     let message = world.refused("all", "NotSupported").await;
     assert!(message.contains("spec.store.remote.url") && message.contains("--allow-remote-store"), "{message}");
@@ -184,15 +189,14 @@ async fn events_move_from_one_calendar_store_to_another() {
     let urls = [one.url(), other.url()].join(",");
     // Both stores of a test take the same token.
     let _operator = one.operator(&world, &["--allow-remote-store", &urls]).await;
-    let spec = |remote: &Remote| json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } });
-    world.subscribe("all", spec(&one)).await;
+    world.subscribe("all", one.spec()).await;
     let uid = world.ready("all").await.uid().unwrap();
     one.titles(&uid, &["Dentist"]).await;
     world.at_rest("all").await;
 
     // The new copy is made, and kept current, although the old one is out of reach; that it is, the condition says.
     one.proxy.cut();
-    world.subscribe("all", spec(&other)).await;
+    world.subscribe("all", other.spec()).await;
     other.titles(&uid, &["Dentist"]).await;
     world.until("all", "says what is left", |subscription| left_at(subscription, &one)).await;
     world.sim.put_event(&world.account, event("Lunch", 2)).unwrap();
@@ -226,12 +230,11 @@ async fn a_store_that_is_gone_for_good_is_given_up_by_an_annotation() {
     world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
     let urls = [one.url(), other.url()].join(",");
     let _operator = one.operator(&world, &["--allow-remote-store", &urls]).await;
-    let spec = |remote: &Remote| json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } });
-    world.subscribe("all", spec(&one)).await;
+    world.subscribe("all", one.spec()).await;
     let uid = world.ready("all").await.uid().unwrap();
     world.at_rest("all").await;
     one.proxy.cut();
-    world.subscribe("all", spec(&other)).await;
+    world.subscribe("all", other.spec()).await;
     world.until("all", "says what is left", |subscription| left_at(subscription, &one)).await;
 
     // Another store's URL gives up nothing of this one.
@@ -268,14 +271,13 @@ async fn a_store_is_noted_before_it_has_events() {
     world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
     let urls = [one.url(), other.url()].join(",");
     let operator = one.operator(&world, &["--allow-remote-store", &urls]).await;
-    let spec = |remote: &Remote| json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } });
     one.served.lose_commits(true);
-    let uid = world.subscribe("all", spec(&one)).await.uid().unwrap();
+    let uid = world.subscribe("all", one.spec()).await.uid().unwrap();
     one.titles(&uid, &["Dentist"]).await;
     operator.kill();
     let status = world.subscriptions().get("all").await.unwrap().status.unwrap();
     assert_eq!((status.output, status.other_stores), (None, vec![one.url()]));
-    world.subscribe("all", spec(&other)).await;
+    world.subscribe("all", other.spec()).await;
     let _operator = one.operator(&world, &["--allow-remote-store", &urls]).await;
     other.titles(&uid, &["Dentist"]).await;
     world.until("all", "has nothing elsewhere", has_nothing_elsewhere).await;
@@ -287,7 +289,7 @@ async fn a_deletion_that_may_not_call_the_store_any_more_says_what_to_allow() {
     let (world, remote) = (World::start("delete-not-allowed").await, Remote::start().await);
     world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
     let operator = remote.operator(&world, &["--allow-remote-store", &remote.url()]).await;
-    world.subscribe("all", json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } })).await;
+    world.subscribe("all", remote.spec()).await;
     let uid = world.ready("all").await.uid().unwrap();
     assert!(operator.terminate().await);
     let operator = remote.operator(&world, &[]).await;
@@ -310,7 +312,7 @@ async fn a_store_that_is_reached_by_another_url_keeps_its_events() {
     world.sim.put_event(&world.account, event("Dentist", 1).uid("e1")).unwrap();
     let allowed = ["--allow-remote-store", &remote.url(), "--allow-remote-store", &other_url];
     let _operator = remote.operator(&world, &allowed).await;
-    world.subscribe("all", json!({ "store": { "type": "Remote", "remote": { "url": remote.url() } } })).await;
+    world.subscribe("all", remote.spec()).await;
     let uid = world.ready("all").await.uid().unwrap();
     remote.titles(&uid, &["Dentist"]).await;
     remote.served.take_requests();

@@ -71,7 +71,7 @@ pub use kubectl::KubectlOutput;
 pub use namespace::{TestNamespace, unique_name};
 pub use postgres::Postgres;
 pub use proxy::Proxy;
-pub use rbac::{Scope, grant};
+pub use rbac::{Scope, auth_delegator, grant, rule};
 pub use tools::{NodeTool, Tool, Tools, packages, python};
 
 /// The control plane that all tests of this process share, started at the first call.

@@ -27,6 +27,26 @@ pub enum Scope<'a> {
     Cluster,
 }
 
+/// The right to do one thing with a resource, whatever its name.
+#[must_use]
+pub fn rule(group: &str, resource: &str, verb: &str) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: vec![verb.to_owned()],
+        ..PolicyRule::default()
+    }
+}
+
+/// What the role `system:auth-delegator` allows.
+#[must_use]
+pub fn auth_delegator() -> Vec<PolicyRule> {
+    vec![
+        rule("authentication.k8s.io", "tokenreviews", "create"),
+        rule("authorization.k8s.io", "subjectaccessreviews", "create"),
+    ]
+}
+
 /// Gives a service account exactly these rights on top of those it has, and waits until they are in force.
 ///
 /// `client` must be an administrator's. The service account is named by its namespace and name and need not exist yet.

@@ -38,16 +38,12 @@ impl CalendarStoreOptions {
     /// One for this world's operator.
     pub async fn new(world: &World, database: &str) -> Self {
         let access = world.plane.service_account_access(world.ns(), "store").await.unwrap();
-        let delegator = [
-            rule("authentication.k8s.io", "tokenreviews", "create"),
-            rule("authorization.k8s.io", "subjectaccessreviews", "create"),
-        ];
         let account = (world.ns(), "store");
         let token = world.plane.service_account_token(world.ns(), "operator", &[AUDIENCE]).await.unwrap();
         let kubeconfig = world.write_kubeconfig(&access);
         let file = kubeconfig.with_extension("token");
         std::fs::write(&file, token).unwrap();
-        testenv::grant(&world.client, Scope::Cluster, account, &delegator).await.unwrap();
+        testenv::grant(&world.client, Scope::Cluster, account, &testenv::auth_delegator()).await.unwrap();
         Self {
             database: database.to_owned(),
             kubeconfig,
@@ -57,9 +53,12 @@ impl CalendarStoreOptions {
     }
 }
 
-/// A token of a `ServiceAccount` that may read this world's calendars from the store.
-pub async fn reader_token(world: &World) -> String {
-    let right = rule("cronofy-operator.dev", "calendarsubscriptions/events", "get");
+/// A token of a `ServiceAccount` that may read this subscription of this world from the store, and no other.
+pub async fn reader_token(world: &World, subscription: &str) -> String {
+    let right = PolicyRule {
+        resource_names: Some(vec![subscription.to_owned()]),
+        ..testenv::rule("cronofy-operator.dev", "calendarsubscriptions/events", "get")
+    };
     let token = world.plane.service_account_token(world.ns(), "reader", &[AUDIENCE]).await.unwrap();
     let here = Scope::Namespace(world.ns());
     testenv::grant(&world.client, here, (world.ns(), "reader"), &[right]).await.unwrap();
@@ -114,15 +113,6 @@ impl Drop for CalendarStore {
         if std::thread::panicking() {
             eprintln!("log of the calendar store at {}:\n{}", self.address, self.log.lock().unwrap().join("\n"));
         }
-    }
-}
-
-fn rule(group: &str, resource: &str, verb: &str) -> PolicyRule {
-    PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(vec![resource.to_owned()]),
-        verbs: vec![verb.to_owned()],
-        ..PolicyRule::default()
     }
 }
 

@@ -19,7 +19,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
-use crate::support::{AUDIENCE, EVENTS, Store, auth_delegator, bearer, commit, right, shared, token, user};
+use crate::support::{AUDIENCE, EVENTS, Store, bearer, commit, right, shared, token, user};
 
 /// The API server remembers a valid token itself.
 const SERVER_REMEMBERS: Duration = Duration::from_secs(10);
@@ -203,7 +203,7 @@ async fn a_deleted_service_account_is_let_in_no_longer_than_stated() {
 async fn the_role_that_is_asked_for_exists_and_has_the_rights() {
     let roles = Api::<ClusterRole>::all(shared().await.admin().unwrap());
     let role = roles.get("system:auth-delegator").await.unwrap();
-    assert_eq!(role.rules.unwrap(), auth_delegator());
+    assert_eq!(role.rules.unwrap(), testenv::auth_delegator());
 }
 
 /// When they were refused for the first time.

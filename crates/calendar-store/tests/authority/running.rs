@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{AUDIENCE, EVENTS, auth_delegator, right, shared, token, user};
+use crate::support::{AUDIENCE, EVENTS, right, shared, token, user};
 
 /// Nothing here takes so long.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -150,7 +150,7 @@ impl Setting {
 
     pub async fn grant(&self) {
         let (client, account) = (shared().await.admin().unwrap(), (self.namespace.as_str(), "store"));
-        testenv::grant(&client, testenv::Scope::Cluster, account, &auth_delegator()).await.unwrap();
+        testenv::grant(&client, testenv::Scope::Cluster, account, &testenv::auth_delegator()).await.unwrap();
     }
 
     pub async fn grant_reader(&self) {

@@ -38,7 +38,7 @@ impl Store {
         let namespace = plane.namespace("calendars").await.unwrap().name().to_owned();
         let access = plane.service_account_access(&namespace, "store").await.unwrap();
         let account = (namespace.as_str(), "store");
-        testenv::grant(&plane.admin().unwrap(), In::Cluster, account, &auth_delegator()).await.unwrap();
+        testenv::grant(&plane.admin().unwrap(), In::Cluster, account, &testenv::auth_delegator()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.unwrap();
         let writers = BTreeSet::from([user(&namespace, "writer")]);
@@ -109,26 +109,10 @@ pub fn user(namespace: &str, account: &str) -> String {
     format!("system:serviceaccount:{namespace}:{account}")
 }
 
-/// What the role `system:auth-delegator` allows.
-pub fn auth_delegator() -> Vec<PolicyRule> {
-    [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")]
-        .map(|(group, resource)| rule(group, "create", resource, None))
-        .to_vec()
-}
-
 /// A right on subscriptions.
 pub fn right(verb: &str, resource: &str, name: Option<&str>) -> PolicyRule {
-    rule("cronofy-operator.dev", verb, resource, name)
-}
-
-fn rule(group: &str, verb: &str, resource: &str, name: Option<&str>) -> PolicyRule {
-    PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(vec![resource.to_owned()]),
-        resource_names: name.map(|name| vec![name.to_owned()]),
-        verbs: vec![verb.to_owned()],
-        ..PolicyRule::default()
-    }
+    let resource_names = name.map(|name| vec![name.to_owned()]);
+    PolicyRule { resource_names, ..testenv::rule("cronofy-operator.dev", resource, verb) }
 }
 
 pub const EVENTS: &str = "calendarsubscriptions/events";
