@@ -12,7 +12,7 @@ test: tools ## Run every check: format, lints, docs, all tests, the demo.
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 	@if cargo tree --workspace --locked --invert ring 2>/dev/null | grep -q .; then echo "a second TLS provider is linked: see cargo tree --workspace --invert ring"; exit 1; fi
 	@# Most tests wait for servers, so more of them than there are cores run at a time.
-	cargo test --workspace --locked -- --test-threads 12
+	cargo test --workspace --locked -- --test-threads 8
 	$(MAKE) --no-print-directory simulate
 	$(MAKE) --no-print-directory demo ONCE=1
 
