@@ -222,6 +222,16 @@ impl Store {
         }
     }
 
+    /// Whether a watch tells when somebody touches an output. Where nobody does, one has to look.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        match self {
+            Self::ConfigMap(_) => true,
+            // Secrets are never listed, and a database may be restored.
+            Self::Secret(_) | Self::Remote(_) => false,
+        }
+    }
+
     /// Where it is, if that is not the cluster.
     #[must_use]
     pub fn url(&self) -> Option<&str> {

@@ -30,6 +30,7 @@ mod privacy;
 mod recipes;
 mod remote_store;
 mod replicas;
+mod restored;
 mod rights;
 mod secret_store;
 #[path = "../served/mod.rs"]

@@ -205,7 +205,7 @@ fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
                 (Purpose::Delta, Some(since), None)
             } else if full_sync_due(desired, observed, snapshot, now) {
                 (Purpose::Full, None, spaced)
-            } else if observed.mark_open() {
+            } else if observed.mark_open() || observed.store_differs {
                 (Purpose::Delta, Some(since), spaced)
             } else if observed.channels.is_some() && life::check_due(desired, observed, now) {
                 (Purpose::Check, Some(since), spaced)

@@ -179,7 +179,8 @@ impl Observed {
         }
     }
 
-    /// The store knows better than the record, which is behind after a crash between the two.
+    /// The store knows better than the record, which is behind after a crash between the two. Where the events are others than
+    /// those that were written last, it may as well be that the store was restored from a copy and is behind itself.
     fn loaded(&mut self, stored: Stored, output: Option<Output>, now: Timestamp) {
         if let Stored::Present(snapshot) = &stored {
             self.record.last_full_sync = Some(snapshot.last_full_sync);
@@ -188,9 +189,14 @@ impl Observed {
             // An output of another name is one that is still to be removed: the commit that follows does so.
             let former =
                 recorded.is_some_and(|recorded| output.as_ref().is_none_or(|output| output.name != recorded.name));
-            if !former {
-                let hash = |output: &Output| output.content_hash.clone();
-                if output.as_ref().map(hash) != recorded.map(hash) {
+            let place = |output: &Output| (output.kind.clone(), output.name.clone(), output.url.clone());
+            let same_place = recorded.map(place) == output.as_ref().map(place);
+            let hash = |output: &Output| output.content_hash.clone();
+            let same_content = recorded.map(hash) == output.as_ref().map(hash);
+            // The status keeps what was written last until what may be missing is read, so that a crash does not forget it.
+            self.store_differs = same_place && !same_content;
+            if !former && !self.store_differs {
+                if !same_content {
                     self.record.last_change = Some(now);
                 }
                 self.record.output = output;
@@ -257,7 +263,7 @@ impl Observed {
         let Step::Commit(snapshot) = step else { return };
         self.record.last_full_sync = Some(snapshot.last_full_sync);
         self.record.swept_through = Some(snapshot.swept_through);
-        if changed {
+        if changed || self.store_differs {
             self.record.last_change = Some(now);
         }
         self.record.output = Some(output);
@@ -357,6 +363,7 @@ impl Observed {
         self.memory.account_fresh = false;
         if reading.shows_changes() {
             self.memory.last_look = Some(now);
+            self.store_differs = false;
         }
         if !self.only_channel_failed() {
             self.record.failures = None;

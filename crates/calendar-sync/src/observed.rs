@@ -44,6 +44,8 @@ pub struct Observed {
     pub(crate) moved_heads: u32,
     /// Everything was read in this pass, but not what is gone: a delta tells.
     pub(crate) deletions_unknown: bool,
+    /// The store holds other events than were written last: what came after those has to be read.
+    pub(crate) store_differs: bool,
     /// The account was checked in this pass.
     pub(crate) account_checked: bool,
 }

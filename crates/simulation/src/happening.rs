@@ -100,6 +100,8 @@ pub enum Trouble {
     TokensExpired,
     /// Somebody removes or edits the output.
     Spoiled(bool),
+    /// The store is restored from a copy that was made some days ago.
+    Restored,
     /// Pages are counted anew while they are read.
     ShiftingPages,
     /// An event vanishes without a trace.
@@ -141,6 +143,7 @@ impl Trouble {
             Trouble::Full => "account full of channels",
             Trouble::TokensExpired => "tokens expired",
             Trouble::Spoiled(_) => "output spoiled",
+            Trouble::Restored => "store restored from a copy",
             Trouble::ShiftingPages => "pages shift",
             Trouble::Vanished(_) => "event vanished",
             Trouble::Emptied => "calendar emptied",

@@ -42,13 +42,15 @@ pub enum Loss {
     Edited,
     /// Somebody spoiled the output.
     Spoiled,
+    /// The store was restored from a copy.
+    Restored,
     /// Cronofy, the operator or the profile was away, or a person had to act: counted from when that was over.
     Away,
 }
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Loss; 13] = [
+    pub const ALL: [Loss; 14] = [
         Loss::Announced,
         Loss::Lost,
         Loss::Closed,
@@ -61,6 +63,7 @@ impl Loss {
         Loss::Untold,
         Loss::Edited,
         Loss::Spoiled,
+        Loss::Restored,
         Loss::Away,
     ];
 
@@ -80,6 +83,7 @@ impl Loss {
             Loss::Untold => "vanished without a trace, or passed over by shifting pages",
             Loss::Edited => "the spec was changed",
             Loss::Spoiled => "the output was spoiled",
+            Loss::Restored => "the store was restored from a copy",
             Loss::Away => "after Cronofy, operator, profile or person was away",
         }
     }
@@ -88,7 +92,7 @@ impl Loss {
     #[must_use]
     pub fn field(self) -> &'static str {
         match self {
-            Loss::Announced | Loss::Edited | Loss::Spoiled => "a few reads",
+            Loss::Announced | Loss::Edited | Loss::Spoiled | Loss::Restored => "a few reads",
             Loss::Lost | Loss::Closed | Loss::ShownLate | Loss::OwnWrite => "channelCheck",
             Loss::Fallback => "2 min and fallbackPoll",
             Loss::Polled => "poll",
@@ -108,7 +112,7 @@ impl Loss {
             Mode::Poll => span(intervals.poll),
         };
         let bound = match self {
-            Loss::Announced | Loss::Edited | Loss::Spoiled => SignedDuration::ZERO,
+            Loss::Announced | Loss::Edited | Loss::Spoiled | Loss::Restored => SignedDuration::ZERO,
             Loss::Lost | Loss::Closed | Loss::ShownLate | Loss::OwnWrite => found,
             Loss::Fallback => span(intervals.fallback_poll) + SignedDuration::from_mins(2),
             Loss::Polled => span(intervals.poll),

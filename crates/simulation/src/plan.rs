@@ -230,7 +230,7 @@ fn style(random: &mut Rng) -> Style {
 }
 
 fn trouble(random: &mut Rng, events: usize) -> Trouble {
-    match random.u8(0..34) {
+    match random.u8(0..35) {
         0 | 1 => Trouble::Lost,
         2 => Trouble::Late,
         3 => Trouble::Doubled,
@@ -256,6 +256,7 @@ fn trouble(random: &mut Rng, events: usize) -> Trouble {
         29 | 30 => Trouble::OwnWrite(MANAGED),
         31 => Trouble::ShownLate,
         32 => Trouble::Suspended,
+        33 => Trouble::Restored,
         _ if random.bool() => Trouble::Emptied,
         _ => Trouble::Revoked,
     }
@@ -288,6 +289,7 @@ fn lasts(random: &mut Rng, trouble: Trouble) -> SignedDuration {
         | Trouble::Hiccup
         | Trouble::TokensExpired
         | Trouble::Spoiled(_)
+        | Trouble::Restored
         | Trouble::Vanished(_)
         | Trouble::Emptied
         | Trouble::OwnWrite(_) => return SignedDuration::ZERO,

@@ -60,11 +60,13 @@ pub enum Bug {
     NeverPrune,
     /// Missing events are deleted whatever the account says.
     TrustBrokenProfiles,
+    /// What stands in the store counts as what was written last.
+    TrustRestoredStore,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 25] = [
         Bug::DropOverlap,
         Bug::SkipSweep,
         Bug::ClearMarkUnconditionally,
@@ -89,6 +91,7 @@ impl Bug {
         Bug::NeverSuspect,
         Bug::NeverPrune,
         Bug::TrustBrokenProfiles,
+        Bug::TrustRestoredStore,
     ];
 
     /// The word for the command line.
@@ -119,6 +122,7 @@ impl Bug {
             Bug::NeverSuspect => "never-suspect",
             Bug::NeverPrune => "never-prune",
             Bug::TrustBrokenProfiles => "trust-broken-profiles",
+            Bug::TrustRestoredStore => "trust-restored-store",
         }
     }
 
@@ -210,6 +214,9 @@ impl Bug {
                 if let Some(read) = &mut pass.read {
                     read.complete = true;
                 }
+            }
+            (Bug::TrustRestoredStore, Step::Load, Outcome::Loaded { output, .. }) => {
+                pass.observed.record.output.clone_from(output);
             }
             (Bug::IgnoreTombstones, _, Outcome::Page { events, .. }) => {
                 events.retain(|event| matches!(event, calendar_sync::RemoteEvent::Present(_)));

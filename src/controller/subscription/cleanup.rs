@@ -57,7 +57,7 @@ pub async fn delete(
                 let (step, observed) = Box::pin(driver.run(&context.remembered(&uid), &asked)).await?;
                 context.remember(&uid, |remembered| remembered.asked = Some(asked));
                 if step != Step::Finish {
-                    return Ok(rest(context, &uid, &step, observed.memory));
+                    return Ok(rest(context, &uid, &step, observed.memory, None));
                 }
                 leaked |= had_channel && observed.leaked;
                 removed = !retain;

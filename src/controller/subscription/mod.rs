@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use calendar_sync::{Memory, Step, Stop, Why};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 
@@ -94,6 +94,9 @@ impl From<WriteError> for Error {
 
 /// The longest time without a look: a later wake-up is left to the next one.
 const LONGEST_REQUEUE: Duration = Duration::from_secs(12 * 3600);
+
+/// The longest time without a look at an output of which nobody tells when somebody touches it, or restores it from a copy.
+const UNWATCHED_LOOK: SignedDuration = SignedDuration::from_mins(10);
 
 /// Before the next look at an output that somebody touched while it was written.
 const TOUCHED_CHECK: Duration = Duration::from_secs(1);
@@ -167,9 +170,10 @@ async fn keep(
         Ok(driver) => driver,
         Err(refusal) => return refuse(context, api, object, &refusal).await,
     };
+    let look = (!driver.place.store.is_watched()).then_some(UNWATCHED_LOOK);
     let (step, observed) = Box::pin(driver.run(&remembered, &asked)).await?;
     context.remember(&uid, |remembered| remembered.asked = Some(asked));
-    Ok(rest(context, &uid, &step, observed.memory))
+    Ok(rest(context, &uid, &step, observed.memory, look))
 }
 
 /// Fingerprint of what people ask for.
@@ -179,12 +183,13 @@ fn asked(object: &CalendarSubscription, application: Option<&CronofyApplication>
     calendar_sync::fingerprint(&(object.metadata.generation, annotations, application))
 }
 
-/// When to look again at a subscription whose engine rests.
-fn rest(context: &Context, uid: &str, step: &Step, memory: Memory) -> Action {
-    let mut tidy = None;
+/// When to look again at a subscription whose engine rests: after `look` at the latest, if there is one.
+fn rest(context: &Context, uid: &str, step: &Step, memory: Memory, look: Option<SignedDuration>) -> Action {
+    let mut other = None;
     context.remember(uid, |remembered| {
         remembered.memory = memory;
-        tidy = remembered.tidy.into_iter().chain(remembered.others).min();
+        let look = look.and_then(|look| Timestamp::now().checked_add(look).ok());
+        other = remembered.tidy.into_iter().chain(remembered.others).chain(look).min();
     });
     if let Step::Stop(Stop::Failed(_)) = step {
         return Action::requeue(context.next_look(uid));
@@ -199,11 +204,12 @@ fn rest(context: &Context, uid: &str, step: &Step, memory: Memory) -> Action {
         Step::Wait { why, .. } if !matches!(why, Why::Retry | Why::Suspended) && context.outputs.is_touched(uid) => {
             Action::requeue(TOUCHED_CHECK)
         }
-        Step::Wait { until, .. } => match until.iter().chain(&tidy).min() {
+        Step::Wait { until, .. } => match until.iter().chain(&other).min() {
             Some(until) => wait(*until),
             None => Action::await_change(),
         },
-        _ => tidy.map_or_else(Action::await_change, wait),
+        // Also where all was erased a restored database would show it again.
+        _ => other.map_or_else(Action::await_change, wait),
     }
 }
 

@@ -50,7 +50,7 @@ pub async fn move_out(
             let asked = remembered.asked.clone().unwrap_or_default();
             let (step, observed) = Box::pin(driver.run(&remembered, &asked)).await?;
             if step != Step::Finish {
-                return Ok(Moved::Waits(rest(context, &uid, &step, observed.memory)));
+                return Ok(Moved::Waits(rest(context, &uid, &step, observed.memory, None)));
             }
             left_behind = observed.leaked;
         }

@@ -51,6 +51,14 @@ impl CalendarStoreOptions {
             token: file,
         }
     }
+
+    /// Copies its database, which is one of SQLite, while it is in use.
+    pub async fn back_up(&self, to: &Path) {
+        let mut backup = tokio::process::Command::new(program());
+        backup.args(["backup", "--database", &self.database, "--to"]).arg(to);
+        let done = backup.output().await.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
 }
 
 /// A token of a `ServiceAccount` that may read this subscription of this world from the store, and no other.

@@ -10,7 +10,7 @@ mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calendar_sync::{Step, TimeZone, Why};
+use calendar_sync::{Snapshot, Step, TimeZone, Why};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
@@ -92,6 +92,8 @@ struct Run<'a> {
     /// When a look at a silent channel found what it had not announced.
     silence_found: Option<Timestamp>,
     versions: usize,
+    /// A copy of the store from some midnight, as long as deltas tell of all that has happened since.
+    backup: Option<Snapshot>,
 }
 
 /// What a day may cost.
@@ -151,6 +153,7 @@ impl<'a> Run<'a> {
             kept: BTreeMap::new(),
             silence_found: None,
             versions: 0,
+            backup: None,
         };
         for (time, happening) in &plan.happenings {
             run.put_on_agenda(*time, Due::Happening(happening.clone()));
@@ -334,6 +337,9 @@ impl<'a> Run<'a> {
         let old = later(self.time, SignedDuration::from_hours(-24 * 60));
         self.world.cronofy.calendars.forget(old);
         self.judge_budget()?;
+        if self.backup.is_none() || self.random.u8(..) < 80 {
+            self.back_up();
+        }
         self.look_at_edges()
     }
 

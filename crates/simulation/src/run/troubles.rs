@@ -19,6 +19,7 @@ impl Run<'_> {
                 self.begins(trouble)
             }
             Trouble::ShiftingPages => {
+                self.backup = None;
                 self.world.cronofy.switches.shifting_pages = true;
                 self.begins(trouble)
             }
@@ -81,6 +82,7 @@ impl Run<'_> {
                 true
             }
             Trouble::Spoiled(removed) => return self.spoiled(removed),
+            Trouble::Restored => return self.restored(),
             Trouble::Vanished(number) => return self.vanished(&[number]),
             Trouble::Emptied => {
                 let all: Vec<_> = (0..self.plan.events).collect();
@@ -125,6 +127,7 @@ impl Run<'_> {
     }
 
     pub(super) fn profile(&mut self, state: Fragile, trouble: Trouble) {
+        self.backup = None;
         let broken = self.world.cronofy.profile != Fragile::Connected;
         let applies = (state == Fragile::Disconnected) != broken;
         if applies {
@@ -176,7 +179,31 @@ impl Run<'_> {
         self.look(Some(Loss::Spoiled))
     }
 
+    /// Copies the store, if everything it lacks will be told.
+    pub(super) fn back_up(&mut self) {
+        let told = self.world.cronofy.profile == Fragile::Connected && !self.has(Trouble::ShiftingPages);
+        let told = told && self.time >= self.profile_until && self.ledger.count(Loss::Untold) == 0;
+        self.backup = self.world.store.snapshot().filter(|_| told).cloned();
+    }
+
+    pub(super) fn restored(&mut self) -> Result<(), String> {
+        let backup = self.backup.take();
+        self.count(Trouble::Restored, backup.is_some());
+        let Some(backup) = backup else { return Ok(()) };
+        let since = later(backup.cursor, SignedDuration::from_mins(-5));
+        let told = |uid: &&String| self.world.cronofy.calendars.of(uid).any(|entry| entry.modified >= since);
+        let told = self.uids.iter().filter(told).cloned().collect();
+        self.kept.clear();
+        self.world.restore(backup);
+        self.copy = self.world.store.version();
+        self.narrow_by = Some(later(self.time, SignedDuration::from_mins(1)));
+        self.look_at(&told, Some(Loss::Restored))?;
+        // What has come into the window since is read by the next sweep.
+        self.look(Some(Loss::Entered))
+    }
+
     pub(super) fn vanished(&mut self, numbers: &[usize]) -> Result<(), String> {
+        self.backup = None;
         let mut vanished = 0;
         let broken = self.world.cronofy.profile != Fragile::Connected;
         if !broken {

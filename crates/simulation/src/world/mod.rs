@@ -201,6 +201,13 @@ impl World {
         self.happened();
     }
 
+    /// The store is restored from a copy, and somebody looks.
+    pub fn restore(&mut self, copy: Snapshot) {
+        self.audit.cursor = Some(copy.cursor);
+        self.store.restore(copy);
+        self.status.edited();
+    }
+
     /// Somebody changes the spec or a Secret.
     pub fn want(&mut self, change: impl FnOnce(&mut Desired)) {
         change(&mut self.wanted);

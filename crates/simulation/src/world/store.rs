@@ -49,6 +49,12 @@ impl Store {
         Some((changed, output(snapshot), on.filter(|_| same).unwrap_or(self.last_version)))
     }
 
+    /// Another state is there again, made known to nobody.
+    pub fn restore(&mut self, snapshot: Snapshot) {
+        self.last_version += 1;
+        self.content = Some(Content { version: self.last_version, snapshot, damaged: false });
+    }
+
     /// Removes it.
     pub fn erase(&mut self) {
         self.content = None;

@@ -38,19 +38,64 @@ fn an_event_that_is_deleted_while_it_is_read_is_gone() {
     assert!(after_delta(&[soon("a")], vec![vec![deleted("a", "cal_2")]]).is_empty(), "wherever it stood last");
 }
 
-#[test]
-fn what_was_stored_right_before_a_crash_is_known_again_from_the_store() {
-    let output = Output { events: 2, content_hash: "new".to_owned(), ..Output::default() };
-    let mut case = Case::settled()
-        .recorded(|record| record.output = Some(Output { content_hash: "old".to_owned(), ..Output::default() }));
-    case.answer(Outcome::Loaded { stored: stored(&[soon("a"), soon("b")]), output: Some(output.clone()) });
-    assert_eq!(case.observed.record.output, Some(output));
-    assert_eq!(case.observed.record.last_change, Some(case.now), "nobody was told of the change yet");
+/// Something else is stored than was written last: by a commit right before a crash, or since the store was restored.
+fn surprised() -> Case {
+    let output = |content_hash: &str| Output { content_hash: content_hash.to_owned(), ..Output::default() };
+    let mut case = Case::settled().recorded(|record| record.output = Some(output("written last")));
+    case.answer(Outcome::Loaded { stored: stored(&[soon("a")]), output: Some(output("found")) });
+    case
+}
 
-    let mut same = case.again();
-    same.now = at("2026-11-20T13:00:00Z");
-    same.load(stored(&[soon("a"), soon("b")]));
+#[test]
+fn what_may_be_missing_in_a_store_that_was_restored_is_read_at_once() {
+    let mut case = surprised();
+    let request = case.reads();
+    let cursor = case.observed.stored.snapshot().map(|snapshot| snapshot.cursor);
+    assert_eq!((request.purpose, request.modified_since), (Purpose::Delta, cursor));
+    case.page(vec![present(soon("b"))], false);
+    assert_eq!(case.commits().events.into_keys().collect::<Vec<_>>(), ["a", "b"]);
+    case.commit();
+    assert_eq!(case.observed.record.output, Some(Output::default()));
+    case.write();
+    assert!(case.rests(), "{:?}", case.next());
+}
+
+#[test]
+fn until_it_is_read_the_status_keeps_what_was_written_last() {
+    let mut case = surprised();
+    case.fail(Reason::CronofyUnavailable, Retry::Backoff);
+    let mut later = case.again();
+    later.now = at("2026-11-20T13:00:00Z");
+    let found = Output { content_hash: "found".to_owned(), ..Output::default() };
+    later.answer(Outcome::Loaded { stored: stored(&[soon("a")]), output: Some(found) });
+    assert_eq!(later.reads().purpose, Purpose::Delta, "a crash or a failure does not make it forgotten");
+}
+
+#[test]
+fn a_change_that_was_stored_right_before_a_crash_is_told() {
+    let mut case = surprised();
+    case.page(Vec::new(), false);
+    case.answer(Outcome::Committed { output: Output::default(), changed: false });
+    assert_eq!(case.observed.record.last_change, Some(case.now), "nobody was told of the change yet");
+    let same = case.again();
     assert_eq!(same.observed.record.last_change, Some(case.now));
+}
+
+#[test]
+fn a_store_that_holds_what_was_written_last_is_not_read_again() {
+    let mut case = Case::settled();
+    case.load(stored(&[soon("a")]));
+    assert!(case.rests(), "{:?}", case.next());
+}
+
+#[test]
+fn a_restored_store_is_narrowed_before_it_is_read() {
+    let mut case = surprised().desiring(|desired| desired.visibility = Visibility::Busy);
+    assert_eq!(case.commits().visibility, Visibility::Busy);
+    case.commit();
+    case.write();
+    case.look();
+    assert_eq!(case.reads().purpose, Purpose::Full);
 }
 
 #[test]
