@@ -37,6 +37,15 @@ impl CallError {
         self.code() == Some(404)
     }
 
+    /// The API server knows the kind, and says that there is no object of this name: not that it does not serve the kind at
+    /// present, or not in this version.
+    #[must_use]
+    pub fn is_absence_of(&self, name: &str) -> bool {
+        let CallError::Failed(kube::Error::Api(status)) = self else { return false };
+        let about = status.details.as_ref().is_some_and(|details| details.name == name);
+        status.code == 404 && status.reason == "NotFound" && about
+    }
+
     /// Somebody else was faster: read again.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
@@ -91,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    async fn refused(body: &'static str) -> String {
+    async fn refused(body: &'static str) -> CallError {
         let service = tower::service_fn(move |_: Request<Body>| async move {
             let mut answer = Response::new(Body::from(body.as_bytes().to_vec()));
             *answer.status_mut() = StatusCode::NOT_FOUND;
@@ -99,13 +108,25 @@ mod tests {
         });
         let kind = ApiResource::erase::<k8s_openapi::api::core::v1::Secret>(&());
         let api = Api::<DynamicObject>::namespaced_with(Client::new(service, "default"), "default", &kind);
-        call(api.get("account")).await.unwrap_err().to_string()
+        call(api.get("account")).await.unwrap_err()
     }
 
     #[tokio::test]
     async fn a_refusal_is_told_by_its_code_and_by_its_reason_if_it_gives_one() {
         let status = r#"{"kind":"Status","status":"Failure","message":"canary","reason":"NotFound","code":404}"#;
-        assert_eq!(refused(status).await, "Kubernetes API: refused with 404 NotFound");
-        assert_eq!(refused("404 page not found").await, "Kubernetes API: refused with 404");
+        assert_eq!(refused(status).await.to_string(), "Kubernetes API: refused with 404 NotFound");
+        assert_eq!(refused("404 page not found").await.to_string(), "Kubernetes API: refused with 404");
+    }
+
+    #[tokio::test]
+    async fn an_object_is_absent_only_if_the_server_says_so_of_this_very_object() {
+        let of = r#"{"kind":"Status","status":"Failure","message":"","reason":"NotFound","details":{"name":"account"},"code":404}"#;
+        assert!(refused(of).await.is_absence_of("account"));
+        assert!(!refused(of).await.is_absence_of("other"));
+        let of_the_kind =
+            r#"{"kind":"Status","status":"Failure","message":"","reason":"NotFound","details":{},"code":404}"#;
+        for not_served in [of_the_kind, "404 page not found"] {
+            assert!(!refused(not_served).await.is_absence_of("account"), "{not_served}");
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod fleet;
 pub mod leader;
 pub mod looks;
+pub mod orphans;
 pub mod roll_call;
 pub mod secrets;
 pub mod subscription;
@@ -110,7 +111,7 @@ pub async fn run(
     let caches_synced = async {
         future::join_all(synced).await;
         caches.ready(true);
-        future::pending::<()>().await;
+        orphans::keep_removed(&context, scopes).await;
     };
     let controllers =
         future::join(future::join_all(subscription_controllers), future::join_all(application_controllers));

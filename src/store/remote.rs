@@ -67,14 +67,15 @@ impl EventStore for RemoteStore {
     ) -> Result<Committed, StoreError> {
         let on = on.and_then(Version::as_remote);
         let known = on.and_then(|on| on.known.as_deref());
-        let encoded = Encoded::of(snapshot, CACHED_BYTES)?;
+        let encoded = Encoded::of(snapshot, target.is_retained(), CACHED_BYTES)?;
         let output = remote_lines::output(&encoded.state, target.name(), self.url());
         let before = on.filter(|_| known.is_some());
-        if let Some(before) = before.filter(|before| before.header.state == encoded.state) {
+        if let Some(before) = before.filter(|before| before.header.state.as_ref() == Some(&encoded.state)) {
             let version = before.clone().into();
             return Ok(Committed { output, changed: false, written: 0, slices: Vec::new(), version, tidy: None });
         }
-        let changed = before.map(|before| &before.header.state.content_hash) != Some(&encoded.state.content_hash);
+        let hash_before = before.and_then(|before| before.header.state.as_ref()).map(|state| &state.content_hash);
+        let changed = hash_before != Some(&encoded.state.content_hash);
         let header = CommitHeader {
             namespace: target.namespace().to_owned(),
             name: target.owner().name.clone(),
@@ -89,7 +90,7 @@ impl EventStore for RemoteStore {
         let sent = self.send(target, header.clone(), snapshot, &encoded, known).await;
         let Sent { bytes, .. } = sent.map_err(|error| self.failed(target, error))?;
         let CommitHeader { head, state, .. } = header;
-        let header = HeadHeader { head, state };
+        let header = HeadHeader { head, state: Some(state) };
         self.remember(target, &header, encoded.lines.as_deref());
         let version = RemoteVersion { header, known: Some(Arc::new(encoded.known)) }.into();
         Ok(Committed { output, changed, written: bytes, slices: Vec::new(), version, tidy: None })
@@ -134,18 +135,19 @@ impl RemoteStore {
 
     /// What these contents are, if they are what their state says. Those of up to so many bytes are remembered.
     fn present(&self, target: &Target, Contents { header, events }: Contents, most_lines: usize) -> Head {
-        let snapshot = match remote_lines::snapshot(&header.state, events) {
+        let Some(state) = &header.state else { return self.damaged(target, header, Damage::Unreadable) };
+        let snapshot = match remote_lines::snapshot(state, events) {
             Ok(snapshot) => snapshot,
             Err(damage) => return self.damaged(target, header, damage),
         };
-        let encoded = match Encoded::of(&snapshot, most_lines) {
-            Ok(encoded) if encoded.state == header.state => encoded,
+        let encoded = match Encoded::of(&snapshot, state.retain, most_lines) {
+            Ok(encoded) if encoded.state == *state => encoded,
             Ok(_) | Err(_) => return self.damaged(target, header, Damage::Content),
         };
         if most_lines > 0 {
             self.remember(target, &header, encoded.lines.as_deref());
         }
-        let output = remote_lines::output(&header.state, target.name(), self.url());
+        let output = remote_lines::output(&encoded.state, target.name(), self.url());
         let version = RemoteVersion { header, known: Some(Arc::new(encoded.known)) };
         Head {
             stored: Stored::Present(Box::new(snapshot)),

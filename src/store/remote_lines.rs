@@ -49,11 +49,12 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    /// The documents for a snapshot, with its lines if these have at most so many bytes.
+    /// The documents for a snapshot whose events outlive their subscription or not, with its lines if these have at most so many
+    /// bytes.
     ///
     /// # Errors
     /// If there are too many events, or they are too large.
-    pub fn of(snapshot: &Snapshot, most_lines: usize) -> Result<Self, StoreError> {
+    pub fn of(snapshot: &Snapshot, retain: bool, most_lines: usize) -> Result<Self, StoreError> {
         // Destructured without `..`: what a snapshot gains has to be stored.
         let Snapshot { cursor, fingerprint, last_full_sync, complete, swept_through, visibility, events } = snapshot;
         if events.len() > MOST_REMOTE_EVENTS {
@@ -93,6 +94,7 @@ impl Encoded {
             events: number(events.len()),
             bytes: number(bytes),
             content_hash,
+            retain,
         };
         Ok(Self { state, known, lines })
     }

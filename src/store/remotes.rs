@@ -1,6 +1,6 @@
 //! The calendar stores that the operator may call. Each call shows the operator's token, so only who runs the operator says where.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -92,6 +92,14 @@ impl Remotes {
     /// If it may not be called any more: what stands there cannot be removed then.
     pub fn reopen(&self, url: &str, memory: StoreMemory) -> Result<RemoteStore, StoreError> {
         self.open(Some(url), memory).map_err(|_| StoreError::RemoteNotAllowed { url: url.to_owned() })
+    }
+
+    /// All that may be called.
+    #[must_use]
+    pub fn all(&self) -> Vec<Client> {
+        let RemoteSettings { default, allowed, .. } = &self.settings;
+        let addresses: BTreeSet<&str> = default.iter().chain(allowed).map(Address::as_str).collect();
+        addresses.into_iter().filter_map(|address| Some(self.client(address.parse().ok()?))).collect()
     }
 
     fn client(&self, address: Address) -> Client {

@@ -98,6 +98,12 @@ impl Target {
         Self { retained, ..self }
     }
 
+    /// Whether the output outlives its subscription.
+    #[must_use]
+    pub fn is_retained(&self) -> bool {
+        self.retained
+    }
+
     /// Namespace of the subscription and the output.
     #[must_use]
     pub fn namespace(&self) -> &str {

@@ -73,6 +73,9 @@ async fn what_somebody_did_to_the_database_is_found_and_repaired() {
             Damage::Content,
         ),
         ("DELETE FROM events WHERE id = 'evt_00001'", Damage::Content),
+        ("UPDATE subscriptions SET state = '{'", Damage::Unreadable),
+        // As a later release may write it.
+        ("UPDATE subscriptions SET state = replace(state, '\"complete\":', '\"whole\":')", Damage::Unreadable),
     ] {
         let served = Served::sqlite().await;
         store(&served, StoreMemory::default()).commit(&target(), None, &many(300)).await.unwrap();
@@ -80,16 +83,8 @@ async fn what_somebody_did_to_the_database_is_found_and_repaired() {
         let store = store(&served, StoreMemory::default());
         let head = store.head(&target()).await.unwrap();
         assert_eq!((head.stored, head.damage, head.output), (Stored::Damaged, Some(damage), None), "{sql}");
-        let committed = store.commit(&target(), head.version.as_ref(), &many(300)).await;
-        match committed {
-            Ok(committed) => assert!(committed.changed),
-            // The database counts its events itself, and one went behind its back.
-            Err(error) => {
-                assert_eq!(error.category(), "Refused");
-                store.erase(&target()).await.unwrap();
-                store.commit(&target(), None, &many(300)).await.unwrap();
-            }
-        }
+        let committed = store.commit(&target(), head.version.as_ref(), &many(300)).await.unwrap();
+        assert!(committed.changed, "{sql}");
         assert_eq!(store.head(&target()).await.unwrap().stored, Stored::Present(Box::new(many(300))), "{sql}");
     }
 }

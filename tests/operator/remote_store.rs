@@ -1,8 +1,10 @@
 //! Outputs in a calendar store.
 
+use std::collections::BTreeMap;
+
 use cronofy_operator::api::{ABANDON_STORE, CalendarSubscription};
 use kube::ResourceExt as _;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use testenv::{Proxy, eventually};
 
@@ -282,6 +284,42 @@ async fn a_store_is_noted_before_it_has_events() {
     other.titles(&uid, &["Dentist"]).await;
     world.until("all", "has nothing elsewhere", has_nothing_elsewhere).await;
     assert_eq!(one.served.text(&uid).await, "");
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_subscription_any_more_is_removed() {
+    let (world, remote) = (World::start("orphans").await, Remote::start().await);
+    world.sim.put_event(&world.account, event("Dentist", 1)).unwrap();
+    let allowed = ["--allow-remote-store", &remote.url()];
+    let operator = remote.operator(&world, &allowed).await;
+    let mut uids = BTreeMap::new();
+    for (name, policy) in [("stays", "Delete"), ("replaced", "Delete"), ("gone", "Delete"), ("kept", "Retain")] {
+        let mut spec = remote.spec();
+        spec["deletionPolicy"] = policy.into();
+        world.subscribe(name, spec).await;
+        uids.insert(name, world.ready(name).await.uid().unwrap());
+    }
+    assert!(operator.terminate().await);
+    // As of a namespace that nobody works for here.
+    remote.served.store_copy(&uids["gone"], "0-of-others", "elsewhere", "gone").await;
+
+    for name in ["replaced", "gone", "kept"] {
+        world.subscriptions().delete(name, &DeleteParams::default()).await.unwrap();
+        let unhold = json!({ "metadata": { "finalizers": null } });
+        world.subscriptions().patch(name, &PatchParams::default(), &Patch::Merge(unhold)).await.unwrap();
+        world.gone(name).await;
+    }
+    world.subscribe("replaced", remote.spec()).await;
+    let _operator = remote.operator(&world, &allowed).await;
+    // The name is free again for the next one of it.
+    let uid = world.ready("replaced").await.uid().unwrap();
+    remote.titles(&uid, &["Dentist"]).await;
+    for gone in ["replaced", "gone"] {
+        remote.titles(&uids[gone], &[]).await;
+    }
+    for there in [uids["stays"].as_str(), &uids["kept"], "0-of-others"] {
+        remote.titles(there, &["Dentist"]).await;
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use axum::response::Response;
 use axum::serve::Listener;
 use calendar_store::database::Database;
 use calendar_store::{Access, Credentials, Limits, Problem, write};
-use calendar_store_client::Reason;
+use calendar_store_client::{CommitHeader, HeadHeader, Reason, Scope};
 use futures::future::BoxFuture;
 use futures::stream;
 use tokio::net::TcpListener;
@@ -105,6 +105,20 @@ impl Served {
     /// The requests since the last call, as method and status.
     pub fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.seen.requests.lock().unwrap())
+    }
+
+    /// Stores what is stored of one subscription as that of another one, too.
+    pub async fn store_copy(&self, uid: &str, as_uid: &str, namespace: &str, name: &str) {
+        let text = self.text(uid).await;
+        let (header, lines) = text.split_once('\n').unwrap();
+        let HeadHeader { head, state } = serde_json::from_str(header).unwrap();
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let state = state.unwrap();
+        let header = CommitHeader { namespace, name, on: None, head, scope: Scope::Everything, state };
+        let body = serde_json::to_string(&header).unwrap() + "\n" + lines;
+        let url = format!("{}/write/v1/subscriptions/{as_uid}", self.url());
+        let answer = reqwest::Client::new().put(url).bearer_auth(TOKEN).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
 
     /// What is stored of a subscription, as it is sent.

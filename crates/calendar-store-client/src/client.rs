@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::answer::Lines;
-use crate::{Address, CommitHeader, Committed, Error, Head, HeadHeader, LINES, Line, Reason, SUBSCRIPTIONS, Scope};
+use crate::{
+    Address, CommitHeader, Committed, Error, Head, HeadHeader, LINES, Line, Reason, SUBSCRIPTIONS, Scope, StoredPage,
+};
 
 /// A connection is made within this time, or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -246,6 +248,23 @@ impl Client {
         self.end(Method::POST, uid, "/release").await
     }
 
+    /// Some of the subscriptions of which something is stored: those whose uids come after this one, which may be empty.
+    ///
+    /// # Errors
+    /// If the store does not answer, or not as it should.
+    pub async fn stored(&self, after: &str) -> Result<StoredPage, Error> {
+        self.in_time(async {
+            let url = format!("{}{}", self.options.address, SUBSCRIPTIONS.trim_end_matches('/'));
+            let request = self.request_to(Method::GET, &url).await?.query(&[("after", after)]);
+            let answer = self.send(request).await?;
+            if answer.status() != StatusCode::OK {
+                return Err(self.refusal(answer).await.into());
+            }
+            self.short(answer).await?.ok_or(Error::Unreadable)
+        })
+        .await
+    }
+
     async fn end(&self, method: Method, uid: &str, action: &str) -> Result<(), Error> {
         self.in_time(async {
             let answer = self.send(self.request(method, uid, action).await?).await?;
@@ -287,6 +306,10 @@ impl Client {
         if uid.is_empty() || !uid.bytes().all(is_word) {
             return Err(Error::Refused { status: 400 });
         }
+        self.request_to(method, &format!("{}{SUBSCRIPTIONS}{uid}{action}", self.options.address)).await
+    }
+
+    async fn request_to(&self, method: Method, url: &str) -> Result<RequestBuilder, Error> {
         let token = match &self.options.token {
             Token::File(path) => SecretString::from(text(path).await?.trim().to_owned()),
             Token::Given(give) => give(),
@@ -294,7 +317,6 @@ impl Client {
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
         let mut bearer = bearer.map_err(|_| Error::Unauthorized)?;
         bearer.set_sensitive(true);
-        let url = format!("{}{SUBSCRIPTIONS}{uid}{action}", self.options.address);
         Ok(self.connections().await?.request(method, url).header(reqwest::header::AUTHORIZATION, bearer))
     }
 

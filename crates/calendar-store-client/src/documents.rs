@@ -6,7 +6,8 @@ use std::str::FromStr;
 use calendar_sync::{Event, Visibility};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Names one state of a subscription's events among all that ever were: 32 hexadecimal digits, made up by whoever commits it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,6 +86,9 @@ pub struct State {
     pub bytes: u64,
     /// SHA-256 of the events in their order, as the writer computes it.
     pub content_hash: String,
+    /// Whether the events are to outlive their subscription, as its spec said at the commit.
+    #[serde(default)]
+    pub retain: bool,
 }
 
 /// What the lines of a commit are.
@@ -121,8 +125,38 @@ pub struct CommitHeader {
 pub struct HeadHeader {
     /// The head.
     pub head: Head,
-    /// What belongs to the events.
-    pub state: State,
+    /// What belongs to the events; `None` if it is not what this release could have written. A commit of everything mends that.
+    #[serde(default, deserialize_with = "readable")]
+    pub state: Option<State>,
+}
+
+/// A document, if it is one of this form: of another form it is none, and no error.
+fn readable<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(deserializer)?).ok())
+}
+
+/// A subscription of which something is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// Its uid.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the events outlive it: they were released, or its spec said so at the last commit, or that cannot be read.
+    pub kept: bool,
+}
+
+/// Some of those of which something is stored, in the order of their uids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredPage {
+    /// The subscriptions.
+    pub items: Vec<Stored>,
+    /// Whether there are others after these.
+    pub more: bool,
 }
 
 /// Any other line.

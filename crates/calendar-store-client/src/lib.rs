@@ -12,7 +12,9 @@ mod error;
 
 pub use address::{Address, InvalidAddress, LONGEST_URL};
 pub use client::{Client, Contents, Found, Options, Sent, Token};
-pub use documents::{CommitHeader, Committed, Head, HeadHeader, InvalidHead, Line, Problem, Reason, Scope, State};
+pub use documents::{
+    CommitHeader, Committed, Head, HeadHeader, InvalidHead, Line, Problem, Reason, Scope, State, Stored, StoredPage,
+};
 pub use error::Error;
 
 /// Media type of a body of lines.
@@ -20,6 +22,9 @@ pub const LINES: &str = "application/jsonl";
 
 /// Path of a subscription in the API for writers; its uid follows.
 pub const SUBSCRIPTIONS: &str = "/write/v1/subscriptions/";
+
+/// Subscriptions on one page of those of which something is stored.
+pub const STORED_AT_A_TIME: usize = 100;
 
 /// The most bytes of a body that a store takes, unless it is told otherwise.
 pub const LARGEST_BODY: usize = 256 * 1024 * 1024;

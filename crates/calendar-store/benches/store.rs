@@ -58,6 +58,7 @@ fn header(uid: &str, on: Option<u128>, to: u128, scope: Scope, events: usize) ->
             events: u64::try_from(events).unwrap(),
             bytes: 0,
             content_hash: "0123456789abcdef".repeat(4),
+            retain: false,
         },
     }
 }

@@ -1,19 +1,20 @@
-//! The API of the writer: read a head, commit on it, erase, release.
+//! The API of the writer: read a head, commit on it, erase, release; and what there is at all.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use calendar_store_client::{Committed, Head, LINES, Line, Reason};
+use calendar_store_client::{Committed, Head, LINES, Line, Reason, STORED_AT_A_TIME, StoredPage};
 use futures::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -32,6 +33,7 @@ const LONGEST_UID: usize = 128;
 /// The routes, for those who may write.
 pub fn routes(database: Database, access: Arc<dyn Access>, limits: Limits) -> Router {
     Router::new()
+        .route("/write/v1/subscriptions", get(stored))
         .route("/write/v1/subscriptions/{uid}", get(head).put(commit).delete(erase))
         .route("/write/v1/subscriptions/{uid}/release", post(release))
         .layer(middleware::from_fn_with_state(access, admit))
@@ -52,6 +54,23 @@ async fn admit(
 struct Writing {
     database: Database,
     limits: Limits,
+}
+
+/// After which uid to go on.
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: String,
+}
+
+async fn stored(
+    State(writing): State<Writing>,
+    Query(After { after }): Query<After>,
+) -> Result<Json<StoredPage>, Problem> {
+    if !after.is_empty() {
+        checked(&after)?;
+    }
+    Ok(Json(writing.database.stored(&after, STORED_AT_A_TIME).await?))
 }
 
 async fn head(

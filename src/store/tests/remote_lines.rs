@@ -15,7 +15,7 @@ fn large(count: usize, bytes: usize) -> Snapshot {
 
 #[test]
 fn as_many_events_as_a_store_takes_are_sent_and_more_or_larger_ones_are_refused() {
-    let most = Encoded::of(&large(MOST_REMOTE_EVENTS, 100), 0).unwrap_or_else(|error| panic!("{error}"));
+    let most = Encoded::of(&large(MOST_REMOTE_EVENTS, 100), false, 0).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(most.state.events, 200_000);
     assert!((40_000_000..64_000_000).contains(&most.state.bytes), "{}", most.state.bytes);
     let table = [
@@ -23,7 +23,7 @@ fn as_many_events_as_a_store_takes_are_sent_and_more_or_larger_ones_are_refused(
         (large(80, MOST_BYTES / 80), "at most 64000000"),
     ];
     for (snapshot, says) in table {
-        let Err(error) = Encoded::of(&snapshot, 0) else { panic!("taken: {says}") };
+        let Err(error) = Encoded::of(&snapshot, false, 0) else { panic!("taken: {says}") };
         assert!(error.to_string().contains(says), "{error}");
     }
 }

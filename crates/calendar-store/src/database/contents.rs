@@ -1,7 +1,8 @@
 //! All that is stored of a subscription, for its writer.
 
-use calendar_store_client::{HeadHeader, State};
+use calendar_store_client::{HeadHeader, State, Stored, StoredPage};
 use futures::TryStreamExt as _;
+use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::{Database, Error, Kind};
@@ -28,9 +29,29 @@ impl Database {
             .await?;
         let Some(row) = found else { return Ok(None) };
         let (head, state): (String, String) = (row.try_get("head")?, row.try_get("state")?);
-        let state: State = serde_json::from_str(&state).map_err(Error::Damaged)?;
+        let state: Option<State> = serde_json::from_str(&state).ok();
         let head = serde_json::from_value(head.into()).map_err(Error::Damaged)?;
         Ok(Some(Contents { header: HeadHeader { head, state }, uid: uid.to_owned(), transaction }))
+    }
+
+    /// At most so many of the subscriptions of which something is stored, after this uid in their order.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn stored(&self, after: &str, most: usize) -> Result<StoredPage, Error> {
+        let limit = i64::try_from(most.saturating_add(1)).unwrap_or(i64::MAX);
+        let sql =
+            "SELECT uid, namespace, name, released, state FROM subscriptions WHERE uid > $1 ORDER BY uid LIMIT $2";
+        let rows = sqlx::query(sql).bind(after).bind(limit).fetch_all(&self.reads).await?;
+        let item = |row: &AnyRow| {
+            let released = row.try_get::<i64, _>("released")? != 0;
+            let state = serde_json::from_str::<State>(row.try_get("state")?);
+            let kept = released || state.map_or(true, |state| state.retain);
+            let (uid, namespace, name) = (row.try_get("uid")?, row.try_get("namespace")?, row.try_get("name")?);
+            Ok::<_, Error>(Stored { uid, namespace, name, kept })
+        };
+        let items = rows.iter().take(most).map(item).collect::<Result<_, _>>()?;
+        Ok(StoredPage { items, more: rows.len() > most })
     }
 
     /// A transaction that reads all as of one moment.

@@ -203,6 +203,8 @@ async fn requests_that_are_none_are_refused_and_the_next_one_is_served() {
         (request("PUT", write, &writer, "").into_bytes(), 400),
         (request("PUT", write, &reader, "").into_bytes(), 403),
         (request("PUT", "/write/v1/subscriptions/..", &writer, "").into_bytes(), 400),
+        (request("GET", "/write/v1/subscriptions?after=a'%20OR%201=1", &writer, "").into_bytes(), 400),
+        (request("GET", "/write/v1/subscriptions?after=%FF", &writer, "").into_bytes(), 400),
         (request("PUT", "/write/v1/subscriptions/%FF", &writer, "").into_bytes(), 400),
         (request("GET", "/write/v1/subscriptions/a'%20OR%201=1", &writer, "").into_bytes(), 400),
         (request("POST", &path.replace("/events", "/feeds"), &reader, &large).into_bytes(), 413),

@@ -134,6 +134,8 @@ async fn only_a_writer_writes() {
     ] {
         let (status, answer) = store.ask("GET", path, token.map(String::as_str), Vec::new()).await;
         assert_eq!(status, expected, "{who}: {answer}");
+        let (status, answer) = store.ask("GET", "/write/v1/subscriptions", token.map(String::as_str), Vec::new()).await;
+        assert_eq!(status, expected, "{who}: {answer}");
         let body = commit(&store.namespace, "team", Some(1), 1, &["a", "b"]);
         let (status, answer) = store.ask("PUT", path, token.map(String::as_str), body).await;
         assert_eq!(status, expected, "{who}: {answer}");

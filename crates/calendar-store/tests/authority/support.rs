@@ -163,6 +163,7 @@ pub fn commit_events(
         events: count,
         bytes: 0,
         content_hash: "of the events".to_owned(),
+        retain: false,
     };
     let header = CommitHeader {
         namespace: namespace.to_owned(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use calendar_store::database::{Database, Error, Steps, key};
 use calendar_store_client::Scope::{self, Changes, Everything};
-use calendar_store_client::{CommitHeader, Line};
+use calendar_store_client::{CommitHeader, Line, Stored, StoredPage};
 use calendar_sync::Visibility;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -40,6 +40,7 @@ macro_rules! for_each_backend {
 
 for_each_backend! {
     what_is_committed_is_read_back,
+    it_is_told_of_whom_something_is_stored_and_whether_it_stays,
     a_commit_on_another_head_changes_nothing,
     a_commit_that_is_repeated_is_done_once,
     lines_that_do_not_make_up_the_state_change_nothing,
@@ -61,6 +62,32 @@ for_each_backend! {
 }
 
 use crashes::a_crash_at_any_statement_leaves_the_old_or_the_new;
+
+async fn it_is_told_of_whom_something_is_stored_and_whether_it_stays(backend: Backend) {
+    let fresh = backend.fresh().await;
+    let store = &fresh.database;
+    let told = async |after: &str, most| {
+        let StoredPage { items, more } = store.stored(after, most).await.unwrap();
+        let items = items.into_iter().map(|Stored { uid, namespace, name, kept }| {
+            assert_eq!((namespace.as_str(), name == uid), ("team", true));
+            (uid, kept)
+        });
+        (items.collect::<Vec<_>>(), more)
+    };
+    assert_eq!(told("", 2).await, (vec![], false));
+    for uid in ["c", "A", "b", "d"] {
+        let mut header = CommitHeader { name: uid.to_owned(), ..header(None, 1, Changes, 0) };
+        header.state.retain = uid == "b";
+        commit(store, uid, &header, &[]).await.unwrap();
+    }
+    store.release("c").await.unwrap();
+    // As a release may have written it that is not known here.
+    support::run(&fresh.url, "UPDATE subscriptions SET state = '{}' WHERE uid = 'd'").await;
+    let of = |uid: &str, kept| (uid.to_owned(), kept);
+    assert_eq!(told("", 2).await, (vec![of("A", false), of("b", true)], true));
+    assert_eq!(told("b", 2).await, (vec![of("c", true), of("d", true)], false));
+    assert_eq!(told("d", 2).await, (vec![], false));
+}
 
 async fn what_is_committed_is_read_back(backend: Backend) {
     let fresh = backend.fresh().await;

@@ -87,6 +87,7 @@ pub fn state(events: u64) -> State {
         events,
         bytes: 0,
         content_hash: "of the events".to_owned(),
+        retain: false,
     }
 }
 
@@ -139,7 +140,7 @@ pub async fn stored(database: &Database, uid: &str) -> Option<(Head, Vec<(String
         })
         .await
         .unwrap();
-    assert_eq!(contents.header.state.events, u64::try_from(events.len()).unwrap());
+    assert_eq!(contents.header.state.as_ref().unwrap().events, u64::try_from(events.len()).unwrap());
     Some((contents.header.head, events))
 }
 

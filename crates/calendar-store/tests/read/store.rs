@@ -279,5 +279,6 @@ fn state(events: u64) -> State {
         events,
         bytes: 0,
         content_hash: "h".to_owned(),
+        retain: false,
     }
 }
