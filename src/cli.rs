@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use calendar_store_client::{Address, InvalidAddress};
 use clap::{Args, Parser, Subcommand};
+use https_listener::{PairFile, PairFiles};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
@@ -18,7 +19,6 @@ use crate::probe::{self, Targets};
 use crate::store::RemoteSettings;
 use crate::telemetry::{self, LogFormat};
 use crate::traces::{self, Exporter};
-use crate::webhook::certificate::PairFiles;
 
 /// A Kubernetes operator that keeps a live copy of Cronofy calendars in the cluster.
 #[derive(Debug, Parser)]
@@ -45,6 +45,10 @@ pub enum Command {
         /// Take any certificate of a webhook with https: inside the cluster its Service has another name than the certificate.
         #[arg(long)]
         any_certificate: bool,
+        /// Ask again and again for so many seconds before that counts as the answer: right after pods were replaced, one that
+        /// goes may still be asked.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        wait: u16,
     },
     /// Fail while subscriptions are left that may have a channel at Cronofy: asked before the chart is uninstalled.
     Leftovers {
@@ -228,7 +232,9 @@ impl Cli {
                     return ExitCode::from(USAGE);
                 }
             },
-            Command::Probe { admin, webhook, any_certificate } => ask(&Targets { admin, webhook, any_certificate }),
+            Command::Probe { admin, webhook, any_certificate, wait } => {
+                ask(&Targets { admin, webhook, any_certificate, wait: Duration::from_secs(wait.into()) })
+            }
             Command::Leftovers { namespace } => leftovers(&namespace),
             Command::Crds { dir } => crds(dir.as_deref()),
             Command::Version => print(concat!("cronofy-operator ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -385,7 +391,8 @@ impl RunOptions {
     #[must_use]
     pub fn tls_files(&self) -> Option<PairFiles> {
         let (certificate, key) = self.webhook_tls_cert.clone().zip(self.webhook_tls_key.clone())?;
-        Some(PairFiles { certificate, key })
+        let file = |flag, path| PairFile { flag, path };
+        Some(PairFiles { certificate: file("webhook-tls-cert", certificate), key: file("webhook-tls-key", key) })
     }
 
     /// The calendar stores that may be called.

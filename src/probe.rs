@@ -1,6 +1,6 @@
 //! Questions to an operator that runs, for the chart's test.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use url::Url;
@@ -11,6 +11,8 @@ use crate::cause::causes;
 
 /// For each answer.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Before a target is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where to ask.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Targets {
     pub webhook: Option<Url>,
     /// Take any certificate. Nothing that is sent is a secret, so all that is lost is the proof of who answers.
     pub any_certificate: bool,
+    /// How long they are asked again before they count as not ready.
+    pub wait: Duration,
 }
 
 /// Something does not answer as an operator does.
@@ -53,16 +57,23 @@ pub enum ProbeError {
 /// for each.
 ///
 /// # Errors
-/// The first target that does not answer as it should.
+/// The first target that does not answer as it should until the wait is over.
 pub async fn probe(targets: &Targets) -> Result<Vec<String>, ProbeError> {
-    let Targets { admin, webhook, any_certificate } = targets;
+    let Targets { admin, webhook, any_certificate, wait } = targets;
+    let begun = Instant::now();
     let asked = [
         admin.as_ref().map(|base| (below(base, "readyz"), StatusCode::OK)),
         webhook.as_ref().map(|base| (below(base, &format!("{HOOK_PATH}/probe")), StatusCode::METHOD_NOT_ALLOWED)),
     ];
     let mut answers = Vec::new();
     for (url, expected) in asked.into_iter().flatten() {
-        answers.push(ask(url, expected, *any_certificate).await?);
+        answers.push(loop {
+            match ask(url.clone(), expected, *any_certificate).await {
+                Ok(answer) => break answer,
+                Err(_) if begun.elapsed() < *wait => tokio::time::sleep(PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        });
     }
     if answers.is_empty() { Err(ProbeError::NoTarget) } else { Ok(answers) }
 }

@@ -1,14 +1,18 @@
-//! An API server for tests: one kind of object with a status, Secrets by name, JSON patches with their tests, and faults.
+//! An API server for tests: one kind of object with a status, Secrets by name, JSON patches with their tests, and faults. And
+//! certificates.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
+use https_listener::{PairFile, PairFiles};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+use testenv::{Authority, Issued};
 
 use super::routes::{Lookup, Route, Routes};
 use crate::api::CalendarSubscription;
@@ -226,4 +230,17 @@ fn refusal(code: u16) -> Response<Body> {
 
 fn answer(code: u16, body: &Value) -> Response<Body> {
     Response::builder().status(code).body(Body::from(serde_json::to_vec(body).unwrap())).unwrap()
+}
+
+/// Where a test has it.
+pub(super) fn files(folder: &Path) -> PairFiles {
+    PairFiles {
+        certificate: PairFile { flag: "webhook-tls-cert", path: folder.join("tls.crt") },
+        key: PairFile { flag: "webhook-tls-key", path: folder.join("tls.key") },
+    }
+}
+
+/// Issues one for `localhost` that is valid until the first day of a year.
+pub(super) fn issue(authority: &Authority, year: i32) -> Issued {
+    authority.issue_until(&["localhost"], year).unwrap()
 }

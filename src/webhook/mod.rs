@@ -3,7 +3,7 @@
 //! Every replica serves; none of this reads a calendar or reconciles. In the order in which a request passes:
 //!
 //! - [`listener`]: accepts connections, ends TLS if it is asked to, and bounds what a client can hold up.
-//! - [`certificate`]: the pair of files that TLS is served with; [`rotation`] takes up what they hold.
+//! - [`rotation`]: keeps the certificate that TLS is served with as its files are.
 //! - [`receive`]: decides. Path token in memory, raw bytes, signature, JSON, channel, mark, answer.
 //! - [`routes`]: which subscription a path token belongs to, kept in memory from the watch.
 //! - [`secrets`]: the client secrets that signatures are checked with.
@@ -16,7 +16,6 @@
 //!   to check it with, which are few in time however many requests come.
 //! - Nothing of a request, neither body nor header nor path, reaches a log, a metric or a message.
 
-pub mod certificate;
 pub mod listener;
 pub mod mark;
 pub mod pending;

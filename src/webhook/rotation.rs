@@ -8,11 +8,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use https_listener::Certificates;
+use https_listener::{Certificates, Fingerprint, Pair, PairFiles, PairProblem};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
-use super::certificate::{Fingerprint, Pair, PairFiles, PairProblem};
 use crate::admin::Component;
 use crate::metrics::Metrics;
 

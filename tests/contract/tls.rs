@@ -6,24 +6,16 @@ use std::sync::Arc;
 use axum::serve::Listener;
 use calendar_sync::Stored;
 use cronofy_operator::store::{EventStore as _, RemoteSettings, Remotes, StoreMemory};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use testenv::{Authority, Issued};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::backend::target;
 use crate::served::Served;
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Authority {
-    let mut parameters = CertificateParams::default();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
-}
 
 /// Shakes hands with whoever does.
 struct Tls(TcpListener, TlsAcceptor);
@@ -48,11 +40,10 @@ impl Listener for Tls {
 
 impl Tls {
     async fn new(authority: &Authority) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, authority).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let Issued { der, key, .. } = authority.issue(&["localhost"]).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let config = ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        let config = config.with_single_cert(vec![der.into()], key).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self(listener, TlsAcceptor::from(Arc::new(config)))
     }
@@ -61,7 +52,7 @@ impl Tls {
 #[tokio::test]
 async fn only_a_store_whose_authority_is_named_is_shown_the_token_and_another_one_is_taken_up() {
     testenv::install_tls_provider();
-    let (authority, other) = (authority(), authority());
+    let (authority, other) = (Authority::generate().unwrap(), Authority::generate().unwrap());
     let listener = Tls::new(&authority).await;
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let served = Served::sqlite_at(listener).await;

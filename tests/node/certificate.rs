@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
 use serde_json::json;
-use testenv::eventually;
+use testenv::{Authority, Issued, eventually};
 
 use crate::stage::{OPERATORS, PATIENCE, Stage, chart};
 use crate::stream::Calendars;
@@ -15,17 +14,14 @@ const SECRET: &str = "webhook-tls";
 const ENDS: [(i32, f64); 2] = [(2040, 2_208_988_800.0), (2041, 2_240_611_200.0)];
 
 /// Puts a new certificate for the webhook's address into the Secret; it ends with the first day of this year.
-async fn issue(stage: &Stage, authority: &CertifiedIssuer<'static, KeyPair>, ends: i32) {
-    let mut parameters = CertificateParams::new(vec![stage.webhook_address()]).unwrap();
-    parameters.not_after = date_time_ymd(ends, 1, 1);
-    let key = KeyPair::generate().unwrap();
-    let certificate = parameters.signed_by(&key, authority).unwrap();
+async fn issue(stage: &Stage, authority: &Authority, ends: i32) {
+    let Issued { certificate, key, .. } = authority.issue_until(&[&stage.webhook_address()], ends).unwrap();
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
         "metadata": { "name": SECRET, "namespace": OPERATORS },
-        "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() },
+        "stringData": { "tls.crt": certificate, "tls.key": key },
     });
     stage.apply(&secret.to_string()).await;
 }
@@ -48,10 +44,7 @@ async fn served(stage: &Stage, ends: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_renewed_in_its_secret_and_no_notification_is_refused() {
-    let mut parameters = CertificateParams::default();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
+    let authority = Authority::generate().unwrap();
     let mut stage = Stage::trusting(authority.pem()).await;
     let [(first, first_ends), (second, second_ends)] = ENDS;
     issue(&stage, &authority, first).await;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cronofy_sim::Options;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
 use reqwest::tls::TlsInfo;
 use serde_json::json;
-use testenv::eventually;
+use testenv::{Authority, Issued, eventually};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -20,38 +19,24 @@ use crate::support::{Operator, PATIENCE, World, event};
 const REFUSED: &str = "cronofy_operator_webhook_certificate_refused";
 const EXPIRY: &str = "cronofy_operator_webhook_certificate_expiry_timestamp_seconds";
 
-/// A certificate with its key, as they stand in files.
-struct Pair {
-    certificate: String,
-    key: String,
-    der: Vec<u8>,
-}
-
 /// A world whose Cronofy trusts an authority of its own, and a folder with what the webhook serves.
 struct Bench {
     world: World,
     folder: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
+    authority: Authority,
 }
 
 impl Bench {
     async fn start(name: &str) -> Self {
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
+        let authority = Authority::generate().unwrap();
         let cronofy = Options { trusted_certificates: authority.pem(), ..Options::default() };
         let world = World::with(testenv::shared().await.unwrap(), name, cronofy).await;
         Self { world, folder: tempfile::tempdir().unwrap(), authority }
     }
 
     /// Issues one that expires at the beginning of a year.
-    fn issue(&self, year: i32) -> Pair {
-        let mut parameters = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        parameters.not_after = date_time_ymd(year, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = parameters.signed_by(&key, &self.authority).unwrap();
-        Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
+    fn issue(&self, year: i32) -> Issued {
+        self.authority.issue_until(&["127.0.0.1"], year).unwrap()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -93,7 +78,7 @@ impl Bench {
         Some(answer.extensions().get::<TlsInfo>()?.peer_certificate()?.to_vec())
     }
 
-    async fn serves(&self, operator: &Operator, pair: &Pair) {
+    async fn serves(&self, operator: &Operator, pair: &Issued) {
         let seen = eventually("new connections see the new certificate", PATIENCE, async || {
             (self.served(operator).await? == pair.der).then_some(())
         });

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use cronofy_operator::crds::crds;
 use kube::api::DeleteParams;
 use serde_json::json;
-use testenv::{Access, ControlPlane, Options, Scope};
+use testenv::{Access, ControlPlane, Options, Proxy, Scope, eventually};
 
 use crate::support::operator::OperatorOptions;
 use crate::support::usage;
 use crate::support::world::{Rights, rights};
-use crate::support::{Operator, World};
+use crate::support::{Operator, PATIENCE, World};
 
 fn options(access: &Access, namespace: &str, folder: &tempfile::TempDir) -> OperatorOptions {
     let kubeconfig = folder.path().join("kubeconfig");
@@ -113,6 +113,17 @@ async fn questions_to_a_running_operator_and_to_what_it_would_leave_behind() {
         assert!(!success && said.contains(why) && said.lines().count() == 1, "{wrong:?}: {said}");
     }
     assert!(!ask(&["probe"]).await.0);
+    // One that is away for the moment is waited for, if that is asked for.
+    let proxy = Proxy::start(operator.admin).unwrap();
+    proxy.cut();
+    let through = format!("http://{}", proxy.address());
+    let waits = ["probe", "--wait", "300", "--admin", &through];
+    let back = async {
+        eventually("it was asked", PATIENCE, || async { (proxy.accepted() > 0).then_some(()) }).await.unwrap();
+        proxy.resume();
+    };
+    let ((success, said), ()) = tokio::join!(ask(&waits), back);
+    assert!(success, "{said}");
 
     world.subscriptions().delete("all", &DeleteParams::default()).await.unwrap();
     world.gone("all").await;

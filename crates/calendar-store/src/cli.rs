@@ -10,6 +10,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use https_listener::{PairFile, PairFiles};
 use jiff::{Span, SpanRelativeTo};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
@@ -181,7 +182,10 @@ impl ServeOptions {
             (None, None) => return Err("--database or --database-file is needed".to_owned()),
         };
         let _: Kind = database.expose_secret().parse().map_err(|error: database::Error| error.to_string())?;
-        let tls = tls_cert.zip(tls_key);
+        let tls = tls_cert.zip(tls_key).map(|(certificate, key)| PairFiles {
+            certificate: PairFile { flag: "tls-cert", path: certificate },
+            key: PairFile { flag: "tls-key", path: key },
+        });
         let port = if tls.is_some() { 8443 } else { 8080 };
         let listen = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], port)));
         let writers = writer.into_iter().collect();

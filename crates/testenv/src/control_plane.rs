@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use crate::{
     Access, AuditLog, Error, Tool, Tools,
     audit::{self, AuditTail},
-    certificates::{CertificateAuthority, token_keys},
+    certificates::{Authority, token_keys},
     eventually, install_tls_provider,
     ports::free_ports,
     server::Server,
@@ -99,8 +99,8 @@ impl ControlPlane {
     fn launch(options: Options, tools: Tools) -> Result<Self, Error> {
         let dir = StateDir::create()?;
         let [etcd, etcd_peer, apiserver] = free_ports()?;
-        let authority = CertificateAuthority::generate()?;
-        let certificate = authority.server()?;
+        let authority = Authority::generate()?;
+        let certificate = authority.api_server()?;
         let token_keys = token_keys()?;
         let admin_token = random_token()?;
         let controller_manager_token = random_token()?;

@@ -63,6 +63,7 @@ mod tools;
 pub use access::Access;
 pub use audit::{AuditEntry, AuditLog};
 pub use browser::Browser;
+pub use certificates::{Authority, Issued};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Options};
 pub use error::Error;

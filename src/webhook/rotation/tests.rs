@@ -1,9 +1,11 @@
 use std::path::Path;
 
+use testenv::Authority;
+
 use super::*;
 use crate::admin::Health;
 use crate::metrics::exposition::sample;
-use crate::webhook::certificate::tests::{Authority, files};
+use crate::webhook::fake::{files, issue};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -20,7 +22,7 @@ impl Bench {
         let (health, metrics) = (Health::new(), Metrics::new());
         let component = health.component("webhook certificate");
         let (rotation, certificates) = Rotation::new(files(folder.path()), component, metrics.clone());
-        Self { folder, authority: Authority::new(), health, metrics, rotation, certificates }
+        Self { folder, authority: Authority::generate().unwrap(), health, metrics, rotation, certificates }
     }
 
     /// Looks, and gives whether what is served has changed.
@@ -52,9 +54,9 @@ async fn a_pair_that_is_missing_is_waited_for_and_taken_up_when_it_comes() {
     assert!(pending[0].starts_with("webhook certificate: --webhook-tls-cert "), "{pending:?}");
     assert!(pending[0].contains("tls.crt cannot be read: No such file"), "{pending:?}");
 
-    let issued = bench.authority.issue(2041);
-    let files = issued.write(bench.folder.path());
-    std::fs::write(&files.key, bench.authority.issue(2041).key.serialize_pem()).unwrap();
+    let issued = issue(&bench.authority, 2041);
+    let [_, key] = issued.write(bench.folder.path()).unwrap();
+    std::fs::write(key, issue(&bench.authority, 2041).key).unwrap();
     assert!(!bench.look().await);
     assert!(
         bench.health.pending()[0].contains("is not the key of the first certificate"),
@@ -62,7 +64,7 @@ async fn a_pair_that_is_missing_is_waited_for_and_taken_up_when_it_comes() {
         bench.health.pending()
     );
 
-    issued.write(bench.folder.path());
+    issued.write(bench.folder.path()).unwrap();
     assert!(bench.look().await);
     assert!(bench.health.pending().is_empty() && !bench.refused());
     assert_eq!(bench.expiry(), 2_240_611_200.0, "the beginning of 2041");
@@ -72,26 +74,26 @@ async fn a_pair_that_is_missing_is_waited_for_and_taken_up_when_it_comes() {
 #[tokio::test]
 async fn a_bad_pair_changes_nothing_but_the_metric_and_a_good_one_is_taken_up_once() {
     let mut bench = Bench::new();
-    let first = bench.authority.issue(2041);
-    let files = first.write(bench.folder.path());
+    let first = issue(&bench.authority, 2041);
+    let [certificate, _] = first.write(bench.folder.path()).unwrap();
     assert!(bench.look().await);
     assert!(!bench.look().await, "the same files are the same pair");
 
     for spoil in [
-        |files: &PairFiles| std::fs::write(&files.certificate, "nothing of use").unwrap(),
-        |files: &PairFiles| std::fs::remove_file(&files.certificate).unwrap(),
+        |certificate: &Path| std::fs::write(certificate, "nothing of use").unwrap(),
+        |certificate: &Path| std::fs::remove_file(certificate).unwrap(),
     ] {
-        spoil(&files);
+        spoil(&certificate);
         assert!(!bench.look().await);
         assert!(bench.refused() && bench.health.pending().is_empty(), "it goes on to serve");
         assert_eq!(bench.expiry(), 2_240_611_200.0);
     }
 
-    first.write(bench.folder.path());
+    first.write(bench.folder.path()).unwrap();
     assert!(!bench.look().await, "what is served stands there again");
     assert!(!bench.refused());
 
-    bench.authority.issue(2042).write(bench.folder.path());
+    issue(&bench.authority, 2042).write(bench.folder.path()).unwrap();
     assert!(bench.look().await);
     assert_eq!(bench.expiry(), 2_272_147_200.0, "the beginning of 2042");
 }
@@ -102,7 +104,7 @@ async fn a_volume_that_is_swapped_by_its_link_is_seen() {
     let root = bench.folder.path().to_owned();
     let put = |name: &str, year: i32| {
         std::fs::create_dir(root.join(name)).unwrap();
-        bench.authority.issue(year).write(&root.join(name));
+        issue(&bench.authority, year).write(&root.join(name)).unwrap();
         std::os::unix::fs::symlink(name, root.join("..next")).unwrap();
         std::fs::rename(root.join("..next"), root.join("..data")).unwrap();
     };

@@ -7,7 +7,6 @@ mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use calendar_store_client::Reason;
 use http::StatusCode;
-use https_listener::{Limits as Connections, Transport};
+use https_listener::{Limits as Connections, PairFiles, Transport};
 use jiff::Timestamp;
 use kube::{Client, Config};
 use prometheus_client::metrics::counter::Counter;
@@ -81,7 +80,7 @@ pub struct Options {
     /// Address of the API.
     pub listen: SocketAddr,
     /// Files of the certificate and of its key; without them the API speaks plain HTTP.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    pub tls: Option<PairFiles>,
     /// Address of probes and metrics.
     pub admin_listen: SocketAddr,
     /// Audience that tokens have to be for.
@@ -145,8 +144,8 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     let listener = listen("listen", options.listen)?;
     let address = bound(&listener, options.listen);
     let (rotation, transport) = match options.tls {
-        Some((certificate, key)) => {
-            let (rotation, certificates) = tls::Rotation::new(tls::Files { certificate, key }, health.clone());
+        Some(files) => {
+            let (rotation, certificates) = tls::Rotation::new(files, health.clone(), metrics.clone());
             (Some(rotation), Transport::Tls { certificates, failures: Counter::default() })
         }
         None => (None, Transport::Plain),

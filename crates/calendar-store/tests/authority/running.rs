@@ -62,6 +62,10 @@ impl Running {
         (answer.status(), answer.text().await.unwrap())
     }
 
+    pub async fn metrics(&self) -> String {
+        reqwest::get(format!("http://{}/metrics", self.admin)).await.unwrap().text().await.unwrap()
+    }
+
     pub async fn ready(&self) {
         let ready = testenv::eventually("the store is ready", Duration::from_secs(30), async || {
             (self.readiness().await.0 == StatusCode::OK).then_some(())

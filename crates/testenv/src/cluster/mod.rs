@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     Access, Error, KubectlOutput, NodeTool, Tool, Tools, audit,
-    certificates::{CertificateAuthority, token_keys},
+    certificates::{Authority, token_keys},
     control_plane::{is_ready, random_token},
     install_tls_provider, kubectl,
     state_dir::StateDir,
@@ -91,9 +91,9 @@ impl Cluster {
         };
 
         let address = site.network.address(CONTROL);
-        let authority = CertificateAuthority::generate()?;
+        let authority = Authority::generate()?;
         let names = [&address.to_string(), &site.network.service(1).to_string(), "kubernetes.default.svc"];
-        let certificate = authority.server_at(&names.map(|name| name as &str))?;
+        let certificate = authority.api_server_at(&names.map(|name| name as &str))?;
         let keys = token_keys()?;
         let access = |token: String| Access {
             address: SocketAddr::from((address, 6443)),

@@ -3,13 +3,14 @@
 use prometheus_client::metrics::counter::Counter;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use testenv::{Authority, Issued};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as Secured;
 
 use super::*;
 use crate::admin::Health;
 use crate::metrics::Metrics;
-use crate::webhook::certificate::tests::{Authority, Issued, files};
+use crate::webhook::fake::{files, issue};
 use crate::webhook::rotation::Rotation;
 
 const PERIOD: Duration = Duration::from_millis(10);
@@ -25,8 +26,8 @@ struct TlsServer {
 
 impl TlsServer {
     async fn start(app: Router, limits: Limits) -> Self {
-        let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
-        authority.issue(2041).write(folder.path());
+        let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::generate().unwrap());
+        issue(&authority, 2041).write(folder.path()).unwrap();
         let started = Self::without_certificate(folder, authority, app, limits).await;
         within(async {
             while started.hello(&[]).await.is_err() {
@@ -60,7 +61,7 @@ impl TlsServer {
     /// Waits until new connections are served with this certificate.
     async fn serves(&self, issued: &Issued) {
         within(async {
-            while served(&self.hello(&[]).await.unwrap()) != issued.certificate.der().as_ref() {
+            while served(&self.hello(&[]).await.unwrap()) != issued.der {
                 sleep(PERIOD).await;
             }
         })
@@ -70,7 +71,7 @@ impl TlsServer {
 
 async fn secured(stream: TcpStream, authority: &Authority, protocols: &[&[u8]]) -> std::io::Result<Secured<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate()).unwrap();
+    roots.add(authority.der().into()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
@@ -101,10 +102,10 @@ async fn a_connection_keeps_its_certificate_and_the_next_one_has_the_new_one() {
     let bench = TlsServer::start(app(), Limits { head: PATIENCE, ..Limits::WEBHOOK }).await;
     let mut open = bench.hello(&[]).await.unwrap();
     assert_eq!(answered(&mut open).await, 204);
-    let renewed = bench.authority.issue(2042);
-    renewed.write(bench.folder.path());
+    let renewed = issue(&bench.authority, 2042);
+    renewed.write(bench.folder.path()).unwrap();
     bench.serves(&renewed).await;
-    assert_ne!(served(&open), renewed.certificate.der().as_ref());
+    assert_ne!(served(&open), renewed.der);
     assert_eq!(answered(&mut open).await, 204, "it goes on");
     bench.server.stop().await;
 }
@@ -199,12 +200,12 @@ async fn a_stop_lets_a_handshake_and_its_request_end() {
 
 #[tokio::test]
 async fn while_there_is_no_certificate_connections_are_closed_at_once() {
-    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::generate().unwrap());
     let limits = Limits { head: PATIENCE * 4, ..Limits::WEBHOOK };
     let bench = TlsServer::without_certificate(folder, authority, app(), limits).await;
     until_closed(bench.server.connect().await).await;
-    let issued = bench.authority.issue(2041);
-    issued.write(bench.folder.path());
+    let issued = issue(&bench.authority, 2041);
+    issued.write(bench.folder.path()).unwrap();
     within(async {
         while bench.hello(&[]).await.is_err() {
             sleep(PERIOD).await;

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use http::StatusCode;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::Value;
-use testenv::Proxy;
+use testenv::{Authority, Proxy};
 
 use crate::running::{Running, Setting};
 use crate::support::{AUDIENCE, commit_events, shared, token};
@@ -40,17 +39,8 @@ impl Stage {
         let setting = Setting::new().await;
         setting.grant().await;
         let folder = setting.folder.path();
-        let files = ["tls.crt", "tls.key"].map(|name| folder.join(name));
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        parameters.distinguished_name.push(DnType::CommonName, "authority of the test");
-        let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-        std::fs::write(&files[0], certificate.pem()).unwrap();
-        std::fs::write(&files[1], key.serialize_pem()).unwrap();
+        let authority = Authority::generate().unwrap();
+        let files = authority.issue(&["localhost"]).unwrap().write(folder).unwrap();
         std::fs::write(folder.join("ca.crt"), authority.pem()).unwrap();
         let [certificate, key] = files.each_ref().map(|path| path.to_str().unwrap());
         let flags = ["--database", &setting.url, "--tls-cert", certificate, "--tls-key", key];

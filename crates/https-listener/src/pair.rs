@@ -1,6 +1,7 @@
-//! The certificate and key that the webhook serves TLS with: two PEM files, read and checked as one pair.
+//! The certificate and key that TLS is served with: two PEM files, read and checked as one pair.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,52 +12,63 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode as _;
 
+use crate::server_config;
+
 /// So often the files are read until the certificate is the same before and after the key was read.
 const READS: usize = 3;
+
+/// A file, and the flag that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairFile {
+    /// The flag, without its dashes.
+    pub flag: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl fmt::Display for PairFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--{} {}", self.flag, self.path.display())
+    }
+}
 
 /// Where a pair is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairFiles {
     /// The certificate, followed by its chain.
-    pub certificate: PathBuf,
+    pub certificate: PairFile,
     /// Its private key.
-    pub key: PathBuf,
+    pub key: PairFile,
 }
 
 /// Why a pair cannot be served. Says nothing of what stands in the files, since one of them is a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PairProblem {
     /// A file cannot be read.
-    #[error("--{flag} {} cannot be read: {error}; once it is there it is taken up without a restart", path.display())]
+    #[error("{file} cannot be read: {error}; once it is there it is taken up without a restart")]
     Unreadable {
-        /// The flag that names it.
-        flag: &'static str,
         /// The file.
-        path: PathBuf,
+        file: PairFile,
         /// The cause.
         error: String,
     },
     /// There is no certificate.
-    #[error(
-        "--webhook-tls-cert {} holds no certificate in PEM form: put the certificate there, followed by its chain",
-        .0.display()
-    )]
-    NoCertificate(PathBuf),
+    #[error("{0} holds no certificate in PEM form: put the certificate there, followed by its chain")]
+    NoCertificate(PairFile),
     /// There is no key.
-    #[error("--webhook-tls-key {} holds no private key in PEM form: put the certificate's key there, not encrypted", .0.display())]
-    NoKey(PathBuf),
+    #[error("{0} holds no private key in PEM form: put the certificate's key there, not encrypted")]
+    NoKey(PairFile),
     /// The key belongs to another certificate.
     #[error(
-        "--webhook-tls-key {} is not the key of the first certificate in --webhook-tls-cert {}: replace both together, and put the \
-         certificate before its chain",
-        .0.key.display(), .0.certificate.display()
+        "{} is not the key of the first certificate in {}: replace both together, and put the certificate before its chain",
+        .0.key, .0.certificate
     )]
     Mismatch(PairFiles),
     /// It cannot be used for TLS.
-    #[error("the certificate in --webhook-tls-cert {} cannot be served: {error}", path.display())]
+    #[error("the certificate in {file} cannot be served: {error}")]
     Unusable {
         /// The certificate's file.
-        path: PathBuf,
+        file: PairFile,
         /// The cause.
         error: String,
     },
@@ -99,11 +111,11 @@ impl PairFiles {
     /// # Errors
     /// If one cannot be read.
     pub async fn read(&self) -> Result<PairText, PairProblem> {
-        let mut certificate = read("webhook-tls-cert", &self.certificate).await?;
+        let mut certificate = read(&self.certificate).await?;
         let mut key = Vec::new();
         for _ in 0..READS {
-            key = read("webhook-tls-key", &self.key).await?;
-            let again = read("webhook-tls-cert", &self.certificate).await?;
+            key = read(&self.key).await?;
+            let again = read(&self.certificate).await?;
             if again == certificate {
                 break;
             }
@@ -123,9 +135,9 @@ impl PairFiles {
             CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(|_| no_certificate())?;
         let expires = expiry(chain.first().ok_or_else(no_certificate)?);
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| PairProblem::NoKey(self.key.clone()))?;
-        let config = https_listener::server_config(chain, key).map_err(|error| match error {
+        let config = server_config(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => PairProblem::Mismatch(self.clone()),
-            error => PairProblem::Unusable { path: self.certificate.clone(), error: error.to_string() },
+            error => PairProblem::Unusable { file: self.certificate.clone(), error: error.to_string() },
         })?;
         Ok(Pair { config: Arc::new(config), expires })
     }
@@ -141,10 +153,9 @@ impl PairText {
     }
 }
 
-async fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, PairProblem> {
-    let unreadable =
-        |error: std::io::Error| PairProblem::Unreadable { flag, path: path.to_owned(), error: error.to_string() };
-    tokio::fs::read(path).await.map_err(unreadable)
+async fn read(file: &PairFile) -> Result<Vec<u8>, PairProblem> {
+    let unreadable = |error: std::io::Error| PairProblem::Unreadable { file: file.clone(), error: error.to_string() };
+    tokio::fs::read(&file.path).await.map_err(unreadable)
 }
 
 /// Read without the checks of a profile: this is for a metric, not for trust.
@@ -155,4 +166,4 @@ fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
