@@ -16,4 +16,5 @@ mod releases;
 mod replaced;
 mod stage;
 mod startup;
+mod store;
 mod stream;

@@ -1,7 +1,7 @@
 //! What the README promises: one install, one apply, and `kubectl describe` says Ready.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cronofy_sim::{AccountDraft, EventDraft};
@@ -73,38 +73,43 @@ async fn one_install_and_one_apply_make_a_live_copy_and_describe_says_so() {
     });
     copied.await.unwrap();
 
-    as_harmless_as_the_chart_says(&stage);
+    let operators = as_harmless_as_the_chart_says(&stage, "/cronofy-operator");
+    assert_eq!(operators.len(), 2, "both replicas");
+    for folder in operators {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        connected_as_the_network_policy_says(&stage, &(read("net/tcp") + &read("net/tcp6")));
+    }
     let tested = stage.helm(&["test", &release, "--namespace", &namespace, "--timeout", "60s", "--logs"]).await;
     assert!(tested.contains("Succeeded") && tested.contains("/readyz answers 200"), "{tested}");
     assert_ne!(RELEASE, release, "the other tests take another name, so that no name is built in");
 }
 
-/// What the kernel says of the processes in the pods: no root, no capability, no way to more, system calls filtered, nothing to write.
-fn as_harmless_as_the_chart_says(stage: &Stage) {
+/// What the kernel says of the processes in the pods that run this program: no root, no capability, no way to more, system calls
+/// filtered, nothing to write. Gives what it knows of each.
+pub fn as_harmless_as_the_chart_says(stage: &Stage, program: &str) -> Vec<PathBuf> {
     let cluster = stage.cluster.dir().file_name().unwrap().to_str().unwrap();
-    let mut seen = 0;
+    let mut seen = Vec::new();
     for folder in std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path())) {
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
         // In a pod, it is the first process of its namespace.
         let status = read("status");
         let first = status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"));
         let ours = first && read("cgroup").contains(cluster);
-        if !ours || read("cmdline").split('\0').next() != Some("/cronofy-operator") {
+        if !ours || read("cmdline").split('\0').next() != Some(program) {
             continue;
         }
-        seen += 1;
         for line in ["Uid:\t65532\t65532\t65532\t65532", "NoNewPrivs:\t1", "Seccomp:\t2"] {
             assert!(status.lines().any(|found| found == line), "{line}: {status}");
         }
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
             assert!(status.contains(&format!("{set}:\t0000000000000000")), "{set}: {status}");
         }
-        connected_as_the_network_policy_says(stage, &(read("net/tcp") + &read("net/tcp6")));
         let mounts = read("mountinfo");
         let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
         assert!(root.split(' ').nth(5).unwrap().split(',').any(|option| option == "ro"), "{root}");
+        seen.push(folder);
     }
-    assert_eq!(seen, 2, "both replicas");
+    seen
 }
 
 /// The pod listens at the ports of webhook and metrics alone, and has called the API server and Cronofy alone. `connections` is the

@@ -146,10 +146,16 @@ impl Stage {
 
     /// A new account, and a subscription to it. Gives the account.
     pub async fn subscribe(&self, name: &str) -> String {
+        self.subscribe_with(name, &json!({})).await
+    }
+
+    /// The same with these fields of its spec besides.
+    pub async fn subscribe_with(&self, name: &str, more: &Value) -> String {
         let account = self.sim.add_account(AccountDraft::default());
         let token = self.sim.issue_refresh_token(&account, CLIENT_ID);
         self.secret(name, &json!({ "refresh_token": token })).await;
-        let spec = json!({ "applicationRef": { "name": "app" }, "account": { "secretRef": { "name": name } } });
+        let mut spec = json!({ "applicationRef": { "name": "app" }, "account": { "secretRef": { "name": name } } });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.object("CalendarSubscription", name, &spec).await;
         account
     }
