@@ -159,17 +159,19 @@ pub struct Failures {
 
 /// The longest wait between two tries.
 pub const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
+/// The longest before the store is looked at again, which costs no request to Cronofy.
+pub const LONGEST_STORE_BACKOFF: Duration = Duration::from_mins(5);
 /// The shortest: a server that asks for none at all must not be asked again in the same breath.
 pub const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 
-/// The wait after `count` failures in a row: doubling, at most an hour, spread over its upper half.
+/// The wait after `count` failures in a row: doubling, at most the longest, spread over its upper half.
 ///
 /// The spread comes from a hash instead of a random number, so that the engine stays a function of its input; subscriptions
 /// that failed together still come back apart.
 #[must_use]
-pub fn backoff(uid: &str, count: u32) -> Duration {
-    let full = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1))).min(LONGEST_BACKOFF);
+pub fn backoff(uid: &str, count: u32, longest: Duration) -> Duration {
+    let full = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1))).min(longest);
     full / 2 + spread(&(uid, count), full / 2)
 }
 

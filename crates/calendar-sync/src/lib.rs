@@ -36,7 +36,7 @@ pub use channel::{ChannelFilter, RemoteChannel};
 pub use decide::{LONGEST_CALLBACK_URL, READ_SPACING, REPAIR_SPACING, next, upcoming};
 pub use desired::{Deletion, Desired, Filter, Intervals, Mode};
 pub use event::{Event, EventTime, Person, Visibility};
-pub use failure::{Failure, Failures, LONGEST_BACKOFF, Reason, Retry, SHORTEST_WAIT, backoff};
+pub use failure::{Failure, Failures, LONGEST_BACKOFF, LONGEST_STORE_BACKOFF, Reason, Retry, SHORTEST_WAIT, backoff};
 pub use farewell::LONGEST_DELETION;
 pub use observe::MOST_CHANNELS;
 pub use observed::{Account, ChannelRecord, Held, Mark, Memory, NotificationType, Observed, Profile, Record};

@@ -442,6 +442,7 @@ impl Observed {
             Step::Erase if failure.retry == Retry::Never => {
                 self.failed(desired, Failure { retry: Retry::Backoff, ..failure }, false, now);
             }
+            Step::Load => self.failed_for(desired, failure, false, failure::LONGEST_STORE_BACKOFF, now),
             Step::CreateChannel { .. } if self.account_is_full() => self.failed(desired, channel_limit(), true, now),
             _ => self.failed(desired, failure, about_channel(step) && !farewell, now),
         }
@@ -452,6 +453,18 @@ impl Observed {
     }
 
     fn failed(&mut self, desired: &Desired, failure: Failure, about_channel: bool, now: Timestamp) {
+        self.failed_for(desired, failure, about_channel, failure::LONGEST_BACKOFF, now);
+    }
+
+    /// Notes a failure after which it is tried again within `longest`, unless the failure says when.
+    fn failed_for(
+        &mut self,
+        desired: &Desired,
+        failure: Failure,
+        about_channel: bool,
+        longest: Duration,
+        now: Timestamp,
+    ) {
         self.reading = None; // a read that is not complete changes nothing
         self.memory.account_fresh = false;
         self.channels = None; // what failed may have taken effect
@@ -466,7 +479,7 @@ impl Observed {
                 let wait = wait.clamp(failure::SHORTEST_WAIT, failure::LONGEST_BACKOFF);
                 Some(after(now, wait.saturating_add(failure::spread(&(&desired.uid, count), wait / 10))))
             }
-            Retry::Backoff => Some(after(now, failure::backoff(&desired.uid, count))),
+            Retry::Backoff => Some(after(now, failure::backoff(&desired.uid, count, longest))),
         };
         if next_retry.is_none() {
             self.memory.blocked_on = Some(desired.inputs.clone());

@@ -32,10 +32,10 @@ fn only_a_subscriptions_own_callback_urls_are_taken_for_its_own() {
 #[test]
 fn waits_double_up_to_an_hour_and_differ_between_subscriptions() {
     for count in 1..=64 {
-        let wait = backoff("uid", count);
+        let wait = backoff("uid", count, LONGEST_BACKOFF);
         assert!(wait > std::time::Duration::ZERO && wait <= LONGEST_BACKOFF, "{count}: {wait:?}");
     }
-    let waits: BTreeSet<_> = (0..100).map(|uid| backoff(&format!("uid {uid}"), 20)).collect();
+    let waits: BTreeSet<_> = (0..100).map(|uid| backoff(&format!("uid {uid}"), 20, LONGEST_BACKOFF)).collect();
     assert!(waits.len() > 50, "what failed together does not come back together");
 }
 

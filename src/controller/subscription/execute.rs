@@ -238,6 +238,18 @@ impl<'a> Driver<'a> {
         match store.head(target).await {
             Ok(head) => {
                 let (stored, output) = (head.stored.clone(), head.output.clone());
+                let known = pass.observed.record.output.as_ref().filter(|known| self.place.is_of(known));
+                if let (Some(known), Some(found)) = (known, &output)
+                    && known.content_hash != found.content_hash
+                {
+                    tracing::info!(
+                        namespace = target.namespace(),
+                        output = target.name(),
+                        store = store.kind().as_str(),
+                        "other events are stored than were written last, by a copy that was restored or right before a crash: \
+                         what came after those is read"
+                    );
+                }
                 pass.tidy = head.tidy;
                 pass.head = Some(Head { stored: Stored::Unread, ..head });
                 Outcome::Loaded { stored, output }

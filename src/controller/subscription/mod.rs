@@ -185,32 +185,31 @@ fn asked(object: &CalendarSubscription, application: Option<&CronofyApplication>
 
 /// When to look again at a subscription whose engine rests: after `look` at the latest, if there is one.
 fn rest(context: &Context, uid: &str, step: &Step, memory: Memory, look: Option<SignedDuration>) -> Action {
+    let now = Timestamp::now();
     let mut other = None;
     context.remember(uid, |remembered| {
         remembered.memory = memory;
-        let look = look.and_then(|look| Timestamp::now().checked_add(look).ok());
+        let look = look.and_then(|look| now.checked_add(look).ok());
         other = remembered.tidy.into_iter().chain(remembered.others).chain(look).min();
     });
     if let Step::Stop(Stop::Failed(_)) = step {
         return Action::requeue(context.next_look(uid));
     }
     context.remember(uid, |remembered| remembered.looks = Looks::default());
-    let wait = |until: Timestamp| {
-        let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-        Action::requeue(wait.min(LONGEST_REQUEUE))
-    };
-    match step {
-        // Somebody got at the output while we were writing it.
-        Step::Wait { why, .. } if !matches!(why, Why::Retry | Why::Suspended) && context.outputs.is_touched(uid) => {
-            Action::requeue(TOUCHED_CHECK)
-        }
-        Step::Wait { until, .. } => match until.iter().chain(&other).min() {
-            Some(until) => wait(*until),
-            None => Action::await_change(),
-        },
+    wake(step, context.outputs.is_touched(uid), other, now).map_or_else(Action::await_change, Action::requeue)
+}
+
+/// How long a rest at this step lasts if nothing wakes it: until what is due otherwise, too. Somebody may have touched the output
+/// while it was written.
+fn wake(step: &Step, touched: bool, other: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    let until = match step {
+        Step::Wait { why, .. } if touched && !matches!(why, Why::Retry | Why::Suspended) => return Some(TOUCHED_CHECK),
+        Step::Wait { until, .. } => *until,
         // Also where all was erased a restored database would show it again.
-        _ => other.map_or_else(Action::await_change, wait),
-    }
+        _ => None,
+    };
+    let wait = |until: Timestamp| Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    until.into_iter().chain(other).min().map(|until| wait(until).min(LONGEST_REQUEUE))
 }
 
 /// Says why nothing can be done, and looks again later. No request leaves the cluster meanwhile.
@@ -268,5 +267,33 @@ fn unreadable(error: &secrets::Error) -> Refusal {
         message: error.to_string(),
         about: About::Credentials,
         stalled: error.waits_for_a_person(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_subscription_rests_for_an_output_that_nobody_watches_is_looked_at() {
+        let now: Timestamp = "2026-11-25T09:00:00Z".parse().unwrap();
+        let after = |minutes| now + SignedDuration::from_mins(minutes);
+        let wait = |until: Option<i64>, why| Step::Wait { until: until.map(after), why };
+        let minutes = |minutes| Some(Duration::from_mins(minutes));
+        for (step, touched, other, expected) in [
+            (wait(Some(300), Why::ChannelCheck), false, Some(10), minutes(10)),
+            (wait(Some(3), Why::ChannelCheck), false, Some(10), minutes(3)),
+            (wait(None, Why::Suspended), false, Some(10), minutes(10)),
+            (Step::Stop(Stop::Erased), false, Some(10), minutes(10)),
+            (wait(Some(300), Why::ChannelCheck), false, None, minutes(300)),
+            (wait(Some(3000), Why::FullSync), false, None, Some(LONGEST_REQUEUE)),
+            (wait(Some(-1), Why::Poll), false, None, minutes(0)),
+            (wait(None, Why::Suspended), false, None, None),
+            (Step::Stop(Stop::Erased), false, None, None),
+            (wait(Some(300), Why::ChannelCheck), true, None, Some(TOUCHED_CHECK)),
+            (wait(Some(300), Why::Retry), true, None, minutes(300)),
+        ] {
+            assert_eq!(wake(&step, touched, other.map(after), now), expected, "{step:?} {touched} {other:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a failure does: who waits for how long, and what only a person ends.
 
-use calendar_sync::{SHORTEST_WAIT, Stop};
+use calendar_sync::{LONGEST_STORE_BACKOFF, SHORTEST_WAIT, Stop};
 use jiff::SignedDuration;
 
 use super::*;
@@ -35,6 +35,25 @@ fn waits_grow_with_each_failure_in_a_row_up_to_an_hour() {
     assert!(waits.iter().all(|wait| *wait <= SignedDuration::try_from(LONGEST_BACKOFF).unwrap()));
     assert!(waits[..10].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
     assert!(waits[19] >= SignedDuration::from_mins(30), "{waits:?}");
+}
+
+#[test]
+fn a_store_that_cannot_be_looked_at_is_looked_at_again_within_minutes_however_long_it_is_away() {
+    let mut case = Case::settled().marked(&[NotificationType::Change]);
+    let longest = SignedDuration::try_from(LONGEST_STORE_BACKOFF).unwrap();
+    for _ in 0..20 {
+        assert_eq!(case.next(), Step::Load);
+        case.fail(Reason::StoreUnavailable, Retry::Backoff);
+        assert!(wait(&case) <= longest, "{:?}", wait(&case));
+        case.now = case.retry_at();
+        case = case.again();
+    }
+    case.load(stored(&[soon("a")]));
+    assert!(matches!(case.next(), Step::ReadEvents(_)), "{:?}", case.next());
+    // What was read and is refused costs another read each time.
+    case.page(Vec::new(), false);
+    case.fail(Reason::StoreUnavailable, Retry::Backoff);
+    assert!(wait(&case) > longest, "{:?}", wait(&case));
 }
 
 #[test]
