@@ -8,7 +8,7 @@ use cronofy_sim::EventDraft;
 use jiff::ToSpan as _;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use testenv::{Authority, Issued, Tool, eventually};
+use testenv::{Authority, Issued, Postgres, Tool, eventually};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -274,6 +274,24 @@ async fn issue(stage: &Stage) -> String {
     authority.pem()
 }
 
+/// By the store's Service, where whoever is told its URL reaches it.
+async fn through_the_service(stage: &Stage, authority: &str) -> Reader {
+    let host = format!("{STORE}.{OPERATORS}.svc");
+    let base = format!("https://{host}:8443");
+    assert_eq!(output_url(stage).await, base);
+    let get = ["get", "service", STORE, "--namespace", OPERATORS, "--output", "jsonpath={.spec.clusterIP}"];
+    let address = format!("{}:8443", stage.kubectl(&get).await).parse().unwrap();
+    let_the_reader_read(stage).await;
+    let client = client()
+        .tls_certs_only([reqwest::Certificate::from_pem(authority.as_bytes()).unwrap()])
+        .resolve(&host, address)
+        // A connection to a pod that is gone would be asked again.
+        .pool_max_idle_per_host(0)
+        .build()
+        .unwrap();
+    Reader { client, base, token: token(stage, "reader").await, _forwarding: None }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_its_own_is_read_over_tls_and_moves_into_the_operators_pod_with_all_it_has() {
     let stage = Stage::start().await;
@@ -282,22 +300,7 @@ async fn a_store_of_its_own_is_read_over_tls_and_moves_into_the_operators_pod_wi
     let values = ["store.enabled=true", r#"store.tls.secretName="store-tls""#, ON_A_VOLUME];
     stage.install(&chart(), &[&values[..], &[r#"store.mode="deployment""#]].concat()).await;
     let event = subscribed(&stage).await;
-    let (host, url) = (format!("{STORE}.{OPERATORS}.svc"), format!("https://{STORE}.{OPERATORS}.svc:8443"));
-    assert_eq!(output_url(&stage).await, url);
-
-    // Where whoever is told the URL reaches it.
-    let get = ["get", "service", STORE, "--namespace", OPERATORS, "--output", "jsonpath={.spec.clusterIP}"];
-    let address = format!("{}:8443", stage.kubectl(&get).await).parse().unwrap();
-    let_the_reader_read(&stage).await;
-    let trusting = client()
-        .tls_certs_only([reqwest::Certificate::from_pem(authority.as_bytes()).unwrap()])
-        .resolve(&host, address)
-        // A connection to a pod that is gone would be asked again.
-        .pool_max_idle_per_host(0)
-        .build()
-        .unwrap();
-    let reader =
-        Reader { client: trusting, base: url.clone(), token: token(&stage, "reader").await, _forwarding: None };
+    let reader = through_the_service(&stage, &authority).await;
     reader.sees(&stage, "Primary: payments").await;
     let before = reader.sequence().await;
     assert_eq!(as_harmless_as_the_chart_says(&stage, "/calendar-store").len(), 1);
@@ -322,7 +325,59 @@ async fn a_store_of_its_own_is_read_over_tls_and_moves_into_the_operators_pod_wi
     reader.sees(&stage, "Primary: identity").await;
     let (status, document) = reader.get(&format!("{CHANGES}?since={before}")).await.unwrap();
     assert_eq!(status, 200, "the same database: {document}");
-    assert_eq!(output_url(&stage).await, url);
+    assert_eq!(output_url(&stage).await, reader.base);
     stage.all_ready().await;
     println!("the store moved from a pod of its own into the operator's, at the same address: no event lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_over_postgresql_serve_on_when_pods_are_killed_and_when_the_database_was_away() {
+    let stage = Stage::start().await;
+    let mut postgres = Postgres::start_at(stage.cluster.host().into()).await.unwrap();
+    let url = postgres.database().await.unwrap();
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": "calendar-database", "namespace": OPERATORS },
+        "stringData": { "url": postgres.network_url(&url).unwrap() },
+    });
+    stage.apply(&secret.to_string()).await;
+    let authority = issue(&stage).await;
+    let values = [
+        "store.enabled=true",
+        r#"store.mode="deployment""#,
+        "store.replicas=2",
+        r#"store.tls.secretName="store-tls""#,
+        r#"store.database.type="postgres""#,
+        r#"store.database.postgres.existingSecret="calendar-database""#,
+    ];
+    stage.install(&chart(), &values).await;
+    let event = subscribed(&stage).await;
+    let reader = through_the_service(&stage, &authority).await;
+    reader.sees(&stage, "Primary: payments").await;
+    let before = reader.sequence().await;
+
+    let selector = "app.kubernetes.io/name=cronofy-operator-store";
+    let named = ["get", "pods", "--selector", selector, "--namespace", OPERATORS, "--output", "name"];
+    for title in ["Primary: search", "Primary: identity"] {
+        let pods = stage.kubectl(&named).await;
+        let pod = pods.lines().next().unwrap();
+        stage.kubectl(&["delete", pod, "--namespace", OPERATORS, "--grace-period", "0", "--force"]).await;
+        stage.sim.rename_event(&event, title).unwrap();
+        reader.sees(&stage, title).await;
+    }
+
+    postgres.kill();
+    stage.sim.rename_event(&event, "Primary: while it was away").unwrap();
+    let told = eventually("the condition says so", PATIENCE, async || {
+        let describe = ["describe", "calsub", "on-call", "--namespace", TEAM];
+        stage.kubectl(&describe).await.contains("StoreUnavailable").then_some(())
+    });
+    told.await.unwrap();
+    postgres.start_again().await.unwrap();
+    reader.sees(&stage, "Primary: while it was away").await;
+    let (status, document) = reader.get(&format!("{CHANGES}?since={before}")).await.unwrap();
+    assert_eq!(status, 200, "whoever follows changes goes on: {document}");
+    stage.all_ready().await;
+    println!("two replicas over PostgreSQL: pods killed, and the database; no event lost");
 }

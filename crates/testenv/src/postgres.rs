@@ -1,10 +1,13 @@
 //! A PostgreSQL server of Debian's packages.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::ports::free_ports;
 use crate::server::Server;
 use crate::state_dir::StateDir;
 use crate::tools::{libraries, packages};
@@ -12,7 +15,7 @@ use crate::{Error, eventually, unique_name};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// A running PostgreSQL server, which is reached by a socket in its folder and by no port. Dropping it ends it and removes the
+/// A running PostgreSQL server, which is reached by a socket in its folder, and by no port unless it is asked for. Dropping it ends it and removes the
 /// folder. What a transaction has committed survives [`kill`](Self::kill), though nothing waits for the disk.
 #[derive(Debug)]
 pub struct Postgres {
@@ -20,6 +23,14 @@ pub struct Postgres {
     server: Option<Server>,
     programs: PathBuf,
     dir: StateDir,
+    network: Option<Network>,
+}
+
+/// How it is reached from elsewhere.
+#[derive(Debug)]
+struct Network {
+    address: SocketAddr,
+    password: String,
 }
 
 impl Postgres {
@@ -29,14 +40,39 @@ impl Postgres {
     /// If the packages cannot be fetched, or the server does not start: a user other than root needs to be allowed user
     /// namespaces, since PostgreSQL refuses to be run by root and root's cache is nobody else's to read.
     pub async fn start() -> Result<Self, Error> {
+        Self::start_with(None).await
+    }
+
+    /// The same, and by a free port of this address, too: for pods.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_at(address: IpAddr) -> Result<Self, Error> {
+        let [port] = free_ports()?;
+        let address = SocketAddr::from((address, port));
+        let password = format!("{:032x}", fastrand::u128(..));
+        let network = Network { address, password };
+        let sql = format!("ALTER ROLE store PASSWORD '{}'", network.password);
+        let postgres = Self::start_with(Some(network)).await?;
+        postgres.execute(&["--command", &sql, "postgres"]).await?;
+        Ok(postgres)
+    }
+
+    async fn start_with(network: Option<Network>) -> Result<Self, Error> {
         let programs = tokio::task::spawn_blocking(|| packages("postgres"))
             .await
             .map_err(|error| Error::Refused(error.to_string()))??;
         let dir = StateDir::create()?;
-        let mut postgres = Self { server: None, programs, dir };
+        let mut postgres = Self { server: None, programs, dir, network };
         let initdb =
             ["--no-sync", "--auth=trust", "--username=store", "--encoding=UTF8", "--locale=C", "--pgdata=data"];
         succeeded("initdb", postgres.command("initdb", &initdb)?).await?;
+        if postgres.network.is_some() {
+            let rules = postgres.dir.path().join("data/pg_hba.conf");
+            let file = fs::OpenOptions::new().append(true).open(rules);
+            let written = file.and_then(|mut file| file.write_all(b"host all all all scram-sha-256\n"));
+            written.map_err(Error::io("let others reach PostgreSQL"))?;
+        }
         postgres.start_again().await?;
         Ok(postgres)
     }
@@ -49,7 +85,15 @@ impl Postgres {
         let (name, host) = (unique_name("store"), self.dir.path().display().to_string());
         let command = self.command("createdb", &["--host", &host, "--username", "store", &name])?;
         succeeded("createdb", command).await?;
-        Ok(format!("postgres://store@localhost/{name}?host={host}"))
+        Ok(format!("postgres://store@localhost:{}/{name}?host={host}", self.port()))
+    }
+
+    /// The address by the network of a database that [`database`](Self::database) gave, with a password; `None` if it is not to be
+    /// reached so.
+    #[must_use]
+    pub fn network_url(&self, url: &str) -> Option<String> {
+        let Network { address, password } = self.network.as_ref()?;
+        Some(format!("postgres://store:{password}@{address}/{}", name(url)))
     }
 
     /// What is in a database that [`database`](Self::database) gave, as statements that first remove what they make.
@@ -67,21 +111,15 @@ impl Postgres {
     /// # Errors
     /// If one of them fails.
     pub async fn restore(&self, dump: &str, url: &str) -> Result<(), Error> {
-        let (host, file) = (self.dir.path().display().to_string(), unique_name("dump"));
+        let file = unique_name("dump");
         fs::write(self.dir.path().join(&file), dump).map_err(Error::io("write a dump"))?;
-        let options = [
-            "--quiet",
-            "--no-psqlrc",
-            "--set=ON_ERROR_STOP=1",
-            "--host",
-            &host,
-            "--username",
-            "store",
-            "--file",
-            &file,
-            name(url),
-        ];
-        succeeded("psql", self.command("psql", &options)?).await.map(drop)
+        self.execute(&["--file", &file, name(url)]).await
+    }
+
+    async fn execute(&self, what: &[&str]) -> Result<(), Error> {
+        let host = self.dir.path().display().to_string();
+        let options = ["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--host", &host, "--username", "store"];
+        succeeded("psql", self.command("psql", &[&options[..], what].concat())?).await.map(drop)
     }
 
     /// Ends all its processes at once, in the midst of whatever they do.
@@ -98,8 +136,10 @@ impl Postgres {
         // The one of a server that was killed.
         let _ = fs::remove_file(&status);
         let sockets = format!("unix_socket_directories={}", self.dir.path().display());
+        let listen = self.network.as_ref().map(|network| network.address.ip().to_string()).unwrap_or_default();
+        let (listen, port) = (format!("listen_addresses={listen}"), format!("port={}", self.port()));
         let settings =
-            ["-D", "data", "-c", "listen_addresses=", "-c", &sockets, "-c", "fsync=off", "-c", "timezone=UTC"];
+            ["-D", "data", "-c", &listen, "-c", &port, "-c", &sockets, "-c", "fsync=off", "-c", "timezone=UTC"];
         let command = self.command("postgres", &settings)?;
         self.server = Some(Server::spawn_in("postgres", &command, self.dir.path(), &self.dir)?);
         let ready = eventually("PostgreSQL is ready", READY_LIMIT, async || {
@@ -117,6 +157,11 @@ impl Postgres {
         }
     }
 
+    /// Its port; without a network a part of the socket's name.
+    fn port(&self) -> u16 {
+        self.network.as_ref().map_or(5432, |network| network.address.port())
+    }
+
     /// One of its programs, in namespaces of its own: there the user is not root, and all ends with the first process.
     fn command(&self, program: &str, arguments: &[&str]) -> Result<Command, Error> {
         let mut command = Command::new("unshare");
@@ -126,6 +171,7 @@ impl Postgres {
             .args(arguments)
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
+            .env("PGPORT", self.port().to_string())
             .env("LD_LIBRARY_PATH", libraries(&self.programs));
         Ok(command)
     }

@@ -51,7 +51,7 @@ impl Database {
         let mut commit = Commit {
             database: self,
             uid,
-            transaction: self.writes.begin().await?,
+            transaction: self.change().await?,
             sequence: 0,
             events: 0,
             changes: 0,

@@ -7,6 +7,9 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::{Database, Error, Kind};
 
+/// Begins a transaction of SQLite that writes.
+pub(super) const SQLITE_CHANGE: &str = "BEGIN IMMEDIATE";
+
 /// What is stored of a subscription, as of one moment.
 #[derive(Debug)]
 pub struct Contents {
@@ -52,6 +55,15 @@ impl Database {
         };
         let items = rows.iter().take(most).map(item).collect::<Result<_, _>>()?;
         Ok(StoredPage { items, more: rows.len() > most })
+    }
+
+    /// A transaction that writes. SQLite waits for the right to do so at its begin alone: one that has read would fail at once if
+    /// somebody else were writing, or emptying the log, just then.
+    pub(super) async fn change(&self) -> Result<Transaction<'static, Any>, Error> {
+        Ok(match self.kind {
+            Kind::Sqlite => self.writes.begin_with(SQLITE_CHANGE).await?,
+            Kind::Postgres => self.writes.begin().await?,
+        })
     }
 
     /// A transaction that reads all as of one moment.

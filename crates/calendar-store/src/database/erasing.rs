@@ -17,7 +17,7 @@ impl Database {
     /// # Errors
     /// If the database does not answer.
     pub async fn erase(&self, uid: &str) -> Result<(), Error> {
-        let mut transaction = self.writes.begin().await?;
+        let mut transaction = self.change().await?;
         self.alone(uid, &mut transaction).await?;
         self.steps.next("erase");
         sqlx::query("DELETE FROM subscriptions WHERE uid = $1").bind(uid).execute(&mut *transaction).await?;
@@ -56,7 +56,7 @@ impl Database {
 
     /// The first ones of a subscription, in the order of their sequences: the mark rises no further than what is gone.
     async fn forget_some(&self, uid: &str, time: i64) -> Result<u64, Error> {
-        let mut transaction = self.writes.begin().await?;
+        let mut transaction = self.change().await?;
         self.steps.next("raise the mark");
         let mark: Option<i64> = sqlx::query_scalar(
             "SELECT MAX(sequence) FROM (SELECT sequence FROM tombstones WHERE subscription = $1 AND deleted < $2 \

@@ -9,6 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyPool, Executor as _};
 use tokio::time::sleep;
 
+use super::contents::SQLITE_CHANGE;
 use super::log::Log;
 use super::{Database, Error, Kind, Steps};
 
@@ -90,7 +91,7 @@ impl Database {
 
 /// Gives a copy that is opened for the first time other incarnations than its original, and than every other restoration of it.
 async fn leave_original(pool: &AnyPool) -> Result<(), Error> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool.begin_with(SQLITE_CHANGE).await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
     if version == COPY {
         sqlx::query("UPDATE subscriptions SET incarnation = lower(hex(randomblob(4)))")

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use calendar_store_client::Scope::Everything;
 
-use crate::support::{Backend, Fresh, commit, files_hold, header, put};
+use tokio::time::sleep;
+
+use crate::support::{Backend, Fresh, commit, connect, files_hold, header, put};
 
 const SECRET: &str = "what nobody is to know any longer";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -60,6 +62,25 @@ async fn an_erasure_is_made_good_while_commits_and_reads_go_on() {
         () = traffic => {}
         () = is_nowhere(&fresh) => {}
     }
+}
+
+/// As when the log is being emptied.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_waits_for_another_one_that_writes() {
+    let fresh = Backend::Sqlite.fresh().await;
+    let store = fresh.database.clone();
+    commit(&store, "u", &header(None, 1, Everything, 1), &[put("a", "one")]).await.unwrap();
+    let pool = connect(&fresh.url).await;
+    let other = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let release = async {
+        sleep(Duration::from_millis(300)).await;
+        other.rollback().await.unwrap();
+    };
+    let header = header(Some(1), 2, Everything, 1);
+    let lines = [put("a", "two")];
+    let (committed, ()) = tokio::join!(commit(&store, "u", &header, &lines), release);
+    assert_eq!(committed.unwrap().changes, 1);
+    pool.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
