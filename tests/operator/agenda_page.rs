@@ -8,6 +8,9 @@ use calendar_store::page;
 use calendar_store::read::Bell;
 use cronofy_sim::EventDraft;
 use fantoccini::Locator;
+use jiff::ToSpan as _;
+use jiff::civil::time;
+use jiff::tz::TimeZone;
 use serde_json::json;
 use testenv::eventually;
 use tokio::net::TcpListener;
@@ -20,8 +23,9 @@ use crate::support::{Operator, PATIENCE, World, on};
 #[tokio::test]
 async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() {
     let (world, served) = (World::start("page").await, Served::sqlite().await);
-    let begins = on(1, 0);
-    world.sim.put_event(&world.account, EventDraft::new("Dentist", begins, on(1, 1)).uid("Dentist")).unwrap();
+    // In the morning, so that it is moved within its day: another day would be another place on the page.
+    let begins = on(1, 0).to_zoned(TimeZone::UTC).with().time(time(9, 0, 0, 0)).build().unwrap().timestamp();
+    world.sim.put_event(&world.account, EventDraft::new("Dentist", begins, begins + 1.hour()).uid("Dentist")).unwrap();
     let mut options = world.operator_options().await;
     let token = served.token_file();
     options.arguments =
@@ -47,7 +51,7 @@ async fn an_event_that_is_moved_in_cronofy_moves_on_the_page_without_a_reload() 
     // Is gone if the page is loaded anew.
     tab.execute("window.stays = true", Vec::new()).await.unwrap();
 
-    let (from, to) = (on(1, 5), on(1, 7));
+    let (from, to) = (begins + 5.hours(), begins + 7.hours());
     world.sim.move_event("Dentist", from, to).unwrap();
     let moved = from.strftime("%H:%M").to_string();
     shows(&tab, &["Dentist", &moved]).await;
