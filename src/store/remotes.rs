@@ -1,6 +1,6 @@
 //! The calendar stores that the operator may call. Each call shows the operator's token, so only who runs the operator says where.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -98,8 +98,8 @@ impl Remotes {
     #[must_use]
     pub fn all(&self) -> Vec<Client> {
         let RemoteSettings { default, allowed, .. } = &self.settings;
-        let addresses: BTreeSet<&str> = default.iter().chain(allowed).map(Address::as_str).collect();
-        addresses.into_iter().filter_map(|address| Some(self.client(address.parse().ok()?))).collect()
+        let addresses: HashSet<&Address> = default.iter().chain(allowed).collect();
+        addresses.into_iter().map(|address| self.client(address.clone())).collect()
     }
 
     fn client(&self, address: Address) -> Client {

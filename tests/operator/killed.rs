@@ -10,10 +10,8 @@ use serde_json::{Value, json};
 use testenv::{Postgres, eventually};
 use tokio::time::sleep;
 
-use crate::support::calendar_store::{CalendarStore, CalendarStoreOptions, reader_token};
-use crate::support::operator::OperatorOptions;
-use crate::support::switch::{Switch, switched};
-use crate::support::{Operator, World, condition, event};
+use crate::support::calendar_store::{Installed, reader_token};
+use crate::support::{World, condition, event};
 
 /// Changes of the calendar in one run, at least.
 const CHANGES: usize = 200;
@@ -44,13 +42,13 @@ async fn survives(name: &str, database: &str, postgres: Option<Postgres>) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let world = World::start(name).await;
     world.sim.settings(|settings| settings.delivery_timeout = Duration::from_secs(4));
-    let mut parts = Parts::start(&world, database, postgres).await;
+    let mut parts = Parts { installed: Installed::start(&world, database).await, postgres };
     for number in 0..EVENTS / 2 {
         world.sim.put_event(&world.account, event(&format!("e{number}"), 1)).unwrap();
     }
     world.subscribe("all", json!({ "store": { "type": "Remote" } })).await;
     world.ready("all").await;
-    let url = format!("http://{}/v1/namespaces/{}/calendarsubscriptions/all", parts.store_switch.address(), world.ns());
+    let url = parts.installed.calendar(&world, "all");
     let reader = Reader { url, token: reader_token(&world, "all").await, seen: Arc::default() };
     let reading = tokio::spawn(reader.clone().follow());
 
@@ -136,35 +134,13 @@ enum Victim {
     Postgres,
 }
 
-/// Everything that runs, each behind an address that stays.
+/// Everything that runs.
 struct Parts {
-    operator_options: OperatorOptions,
-    operator: Option<Operator>,
-    webhook_switch: Switch,
-    store_options: CalendarStoreOptions,
-    store: Option<CalendarStore>,
-    store_switch: Switch,
+    installed: Installed,
     postgres: Option<Postgres>,
 }
 
 impl Parts {
-    async fn start(world: &World, database: &str, postgres: Option<Postgres>) -> Self {
-        let store_options = CalendarStoreOptions::new(world, database).await;
-        let (webhook_switch, mut operator_options) = switched(world).await;
-        let store_switch = Switch::start().await;
-        let url = format!("http://{}", store_switch.address());
-        let token = store_options.token.to_str().unwrap();
-        // A lease would keep the next one waiting; that two of them do no harm is another test.
-        let arguments = ["--store-url", &url, "--store-token", token, "--leader-election=false"];
-        operator_options.arguments = arguments.map(ToOwned::to_owned).to_vec();
-        let (operator, store) = (None, None);
-        let mut parts =
-            Self { operator_options, operator, webhook_switch, store_options, store, store_switch, postgres };
-        parts.start_again(Victim::Store).await;
-        parts.start_again(Victim::Operator).await;
-        parts
-    }
-
     fn victims(&self) -> Vec<Victim> {
         let postgres = self.postgres.as_ref().map(|_| Victim::Postgres);
         [Victim::Operator, Victim::Store].into_iter().chain(postgres).collect()
@@ -172,24 +148,16 @@ impl Parts {
 
     fn kill(&mut self, victim: Victim) {
         match victim {
-            Victim::Operator => self.operator.take().unwrap().kill(),
-            Victim::Store => self.store.take().unwrap().kill(),
+            Victim::Operator => self.installed.kill_operator(),
+            Victim::Store => self.installed.kill_store(),
             Victim::Postgres => self.postgres.as_mut().unwrap().kill(),
         }
     }
 
     async fn start_again(&mut self, victim: Victim) {
         match victim {
-            Victim::Operator => {
-                let operator = Operator::start(&self.operator_options).await;
-                self.webhook_switch.to(operator.webhook);
-                self.operator = Some(operator);
-            }
-            Victim::Store => {
-                let store = CalendarStore::start(&self.store_options).await;
-                self.store_switch.to(store.address);
-                self.store = Some(store);
-            }
+            Victim::Operator => self.installed.start_operator().await,
+            Victim::Store => self.installed.start_store().await,
             Victim::Postgres => self.postgres.as_mut().unwrap().start_again().await.unwrap(),
         }
     }

@@ -9,73 +9,43 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testenv::eventually;
 
-use crate::support::calendar_store::{CalendarStore, CalendarStoreOptions, reader_token};
-use crate::support::operator::OperatorOptions;
-use crate::support::switch::{Switch, switched};
-use crate::support::{Operator, PATIENCE, World, condition, event};
+use crate::support::calendar_store::{Installed, reader_token};
+use crate::support::{PATIENCE, World, condition, event};
 
-/// An operator and its store, each behind an address that stays.
+/// An operator, and its store over SQLite.
 struct Parts {
+    installed: Installed,
     folder: TempDir,
-    webhook: Switch,
-    operator_options: OperatorOptions,
-    operator: Option<Operator>,
-    address: Switch,
-    store_options: CalendarStoreOptions,
-    store: Option<CalendarStore>,
 }
 
 impl Parts {
     async fn start(world: &World) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite:{}", folder.path().join("store.db").display());
-        let store_options = CalendarStoreOptions::new(world, &database).await;
-        let (webhook, mut operator_options) = switched(world).await;
-        let address = Switch::start().await;
-        let url = format!("http://{}", address.address());
-        let token = store_options.token.to_str().unwrap();
-        let arguments = ["--store-url", &url, "--store-token", token, "--leader-election=false"];
-        operator_options.arguments = arguments.map(ToOwned::to_owned).to_vec();
-        let (operator, store) = (None, None);
-        let mut parts = Self { folder, webhook, operator_options, operator, address, store_options, store };
-        parts.start_store().await;
-        parts.start_operator().await;
-        parts
-    }
-
-    async fn start_store(&mut self) {
-        let store = CalendarStore::start(&self.store_options).await;
-        self.address.to(store.address);
-        self.store = Some(store);
-    }
-
-    async fn start_operator(&mut self) {
-        let operator = Operator::start(&self.operator_options).await;
-        self.webhook.to(operator.webhook);
-        self.operator = Some(operator);
+        Self { installed: Installed::start(world, &database).await, folder }
     }
 
     /// A copy of the database as it is now.
     async fn back_up(&self, name: &str) -> PathBuf {
         let copy = self.folder.path().join(name);
-        self.store_options.back_up(&copy).await;
+        self.installed.store_options.back_up(&copy).await;
         copy
     }
 
     /// Puts the copy where the database is.
     async fn restore(&mut self, copy: &Path) {
-        self.store.take().unwrap().kill();
+        self.installed.kill_store();
         let database = self.folder.path().join("store.db");
         for left in ["store.db-wal", "store.db-shm"] {
             let _ = std::fs::remove_file(database.with_file_name(left));
         }
         std::fs::copy(copy, &database).unwrap();
-        self.start_store().await;
+        self.installed.start_store().await;
     }
 
     /// Waits until these titles are what a reader gets.
     async fn titles(&self, world: &World, token: &str, titles: &[&str]) {
-        let url = format!("http://{}/v1/namespaces/{}/calendarsubscriptions/all", self.address.address(), world.ns());
+        let url = self.installed.calendar(world, "all");
         let request = reqwest::Client::new().get(format!("{url}/events?from=2020-01-01&to=2040-01-01"));
         let request = request.bearer_auth(token);
         let wanted: BTreeSet<String> = titles.iter().map(ToString::to_string).collect();
@@ -124,10 +94,10 @@ async fn what_a_restored_database_lacks_is_read_again_though_nobody_announces_it
     world.at_rest("all").await;
 
     // And with the operator's own pod.
-    parts.operator.take().unwrap().kill();
+    parts.installed.kill_operator();
     parts.restore(&copy).await;
     parts.titles(&world, &token, &["one", "two"]).await;
-    parts.start_operator().await;
+    parts.installed.start_operator().await;
     parts.titles(&world, &token, &["one moved", "three"]).await;
     world.until("all", "tells of its events", is_told).await;
 }

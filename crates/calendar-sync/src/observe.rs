@@ -189,14 +189,12 @@ impl Observed {
             // An output of another name is one that is still to be removed: the commit that follows does so.
             let former =
                 recorded.is_some_and(|recorded| output.as_ref().is_none_or(|output| output.name != recorded.name));
-            let place = |output: &Output| (output.kind.clone(), output.name.clone(), output.url.clone());
-            let same_place = recorded.map(place) == output.as_ref().map(place);
-            let hash = |output: &Output| output.content_hash.clone();
-            let same_content = recorded.map(hash) == output.as_ref().map(hash);
             // The status keeps what was written last until what may be missing is read, so that a crash does not forget it.
-            self.store_differs = same_place && !same_content;
+            self.store_differs =
+                recorded.zip(output.as_ref()).is_some_and(|(recorded, found)| found.differs_from(recorded));
             if !former && !self.store_differs {
-                if !same_content {
+                let hash = |output: &Output| output.content_hash.clone();
+                if output.as_ref().map(hash) != recorded.map(hash) {
                     self.record.last_change = Some(now);
                 }
                 self.record.output = output;

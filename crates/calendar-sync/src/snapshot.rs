@@ -80,3 +80,12 @@ pub struct Output {
     /// The store that it is in, if that is not the cluster itself.
     pub url: Option<String>,
 }
+
+impl Output {
+    /// Whether it is the same output with other events.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> bool {
+        let same_place = (&self.kind, &self.name, &self.url) == (&other.kind, &other.name, &other.url);
+        same_place && self.content_hash != other.content_hash
+    }
+}

@@ -238,9 +238,8 @@ impl<'a> Driver<'a> {
         match store.head(target).await {
             Ok(head) => {
                 let (stored, output) = (head.stored.clone(), head.output.clone());
-                let known = pass.observed.record.output.as_ref().filter(|known| self.place.is_of(known));
-                if let (Some(known), Some(found)) = (known, &output)
-                    && known.content_hash != found.content_hash
+                if let (Some(known), Some(found)) = (&pass.observed.record.output, &output)
+                    && found.differs_from(known)
                 {
                     tracing::info!(
                         namespace = target.namespace(),

@@ -11,7 +11,9 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::Value;
 use testenv::{Scope, eventually};
 
-use super::World;
+use super::operator::{Operator, OperatorOptions};
+use super::switch::{Switch, switched};
+use super::world::World;
 
 /// A database that was just killed takes its time.
 const LONG: Duration = Duration::from_mins(3);
@@ -121,6 +123,61 @@ impl Drop for CalendarStore {
         if std::thread::panicking() {
             eprintln!("log of the calendar store at {}:\n{}", self.address, self.log.lock().unwrap().join("\n"));
         }
+    }
+}
+
+/// An operator and the store that is its own, each behind an address that stays.
+pub struct Installed {
+    operator_options: OperatorOptions,
+    operator: Option<Operator>,
+    webhook_switch: Switch,
+    pub store_options: CalendarStoreOptions,
+    store: Option<CalendarStore>,
+    store_switch: Switch,
+}
+
+impl Installed {
+    /// Both, over this database.
+    pub async fn start(world: &World, database: &str) -> Self {
+        let store_options = CalendarStoreOptions::new(world, database).await;
+        let (webhook_switch, mut operator_options) = switched(world).await;
+        let store_switch = Switch::start().await;
+        let url = format!("http://{}", store_switch.address());
+        let token = store_options.token.to_str().unwrap();
+        // A lease would keep the next one waiting; that two of them do no harm is another test.
+        let arguments = ["--store-url", &url, "--store-token", token, "--leader-election=false"];
+        operator_options.arguments = arguments.map(ToOwned::to_owned).to_vec();
+        let (operator, store) = (None, None);
+        let mut installed = Self { operator_options, operator, webhook_switch, store_options, store, store_switch };
+        installed.start_store().await;
+        installed.start_operator().await;
+        installed
+    }
+
+    /// Where readers reach a subscription of this world.
+    pub fn calendar(&self, world: &World, subscription: &str) -> String {
+        let (address, namespace) = (self.store_switch.address(), world.ns());
+        format!("http://{address}/v1/namespaces/{namespace}/calendarsubscriptions/{subscription}")
+    }
+
+    pub fn kill_operator(&mut self) {
+        self.operator.take().unwrap().kill();
+    }
+
+    pub fn kill_store(&mut self) {
+        self.store.take().unwrap().kill();
+    }
+
+    pub async fn start_operator(&mut self) {
+        let operator = Operator::start(&self.operator_options).await;
+        self.webhook_switch.to(operator.webhook);
+        self.operator = Some(operator);
+    }
+
+    pub async fn start_store(&mut self) {
+        let store = CalendarStore::start(&self.store_options).await;
+        self.store_switch.to(store.address);
+        self.store = Some(store);
     }
 }
 

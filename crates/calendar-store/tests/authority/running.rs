@@ -102,7 +102,7 @@ impl Running {
 
     /// A value of its metrics.
     pub async fn metric(&self, name: &str) -> u64 {
-        let text = reqwest::get(format!("http://{}/metrics", self.admin)).await.unwrap().text().await.unwrap();
+        let text = self.metrics().await;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
         value.parse().unwrap()
     }
