@@ -46,8 +46,6 @@ pub use snapshot::{Output, Snapshot, Stored};
 pub use step::{EventsRequest, Outcome, Purpose, RemoteEvent, Step, Stop, Why};
 pub use window::{DateRange, FUTURE_DAYS, PAST_DAYS, TimeZone, UnknownTimeZone, Window};
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of a value's JSON, in hexadecimal: stable between releases, unlike a hash of the standard library.
@@ -59,8 +57,6 @@ pub fn fingerprint(value: &impl serde::Serialize) -> String {
 /// Bytes in hexadecimal, two lower case digits each.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }

@@ -210,12 +210,6 @@ impl Goal<'_> {
         (must, Span::new((near, farthest), zone))
     }
 
-    /// The events that are not in the copy as they should be.
-    fn differences(&self, copy: Option<&Snapshot>, uids: &BTreeSet<String>) -> Vec<String> {
-        let ranges = self.ranges();
-        uids.iter().filter(|uid| self.differs(copy, uid, ranges)).cloned().collect()
-    }
-
     fn differs(&self, copy: Option<&Snapshot>, uid: &str, (must, may): (Span, Span)) -> bool {
         let zone = &self.desired.time_zone;
         let stored = Self::stored(copy, uid);
@@ -247,7 +241,7 @@ impl Goal<'_> {
     }
 
     fn entry(&self, uid: &str) -> Option<&Entry> {
-        self.calendars.of(uid).find(|entry| !entry.deleted && wanted(entry, &self.desired.filter))
+        self.calendars.of(uid).iter().find(|entry| !entry.deleted && wanted(entry, &self.desired.filter))
     }
 
     /// When a sweep has read the event, at the latest.
@@ -279,43 +273,43 @@ impl Ledger {
     ///
     /// # Errors
     /// If something differs that may not.
-    pub fn look(
+    pub fn look<'a>(
         &mut self,
         goal: &Goal<'_>,
         copy: Option<&Snapshot>,
-        uids: &BTreeSet<String>,
+        uids: impl Iterator<Item = &'a String>,
         loss: Option<Loss>,
     ) -> Result<(), String> {
-        let different: BTreeSet<_> = goal.differences(copy, uids).into_iter().collect();
-        let arrived: Vec<_> = uids.iter().filter(|uid| !different.contains(*uid)).cloned().collect();
-        for uid in arrived {
-            if let Some(pending) = self.pending.remove(&uid) {
+        let ranges = goal.ranges();
+        let (different, alike): (Vec<_>, Vec<_>) = uids.partition(|uid| goal.differs(copy, uid, ranges));
+        for uid in alike {
+            if let Some(pending) = self.pending.remove(uid) {
                 self.arrived(goal, &pending);
             }
         }
         for uid in different {
-            let lacks = goal.lacks(copy, &uid);
+            let lacks = goal.lacks(copy, uid);
             // What lies beyond what has been read so far comes with a sweep.
-            let swept = goal.swept(&uid).filter(|_| lacks);
-            if let Some(pending) = self.pending.get_mut(&uid) {
+            let swept = goal.swept(uid).filter(|_| lacks);
+            if let Some(pending) = self.pending.get_mut(uid) {
                 if let Some(swept) = swept.filter(|swept| *swept > pending.deadline) {
                     (pending.loss, pending.deadline) = (Loss::Entered, swept);
                 }
                 continue;
             }
             // A read that began before the change may be stored after it.
-            let changed = goal.calendars.of(&uid).map(|entry| entry.modified).max();
+            let changed = goal.calendars.of(uid).iter().map(|entry| entry.modified).max();
             let crossed = changed.is_some_and(|changed| goal.time.duration_since(changed) < READ);
-            let caused = self.causes.get(&uid).copied().filter(|_| crossed);
+            let caused = self.causes.get(uid).copied().filter(|_| crossed);
             let Some(loss) = loss.or(caused) else {
-                let is = copy.and_then(|copy| copy.events.get(&uid));
-                let there = goal.entry(&uid);
+                let is = copy.and_then(|copy| copy.events.get(uid));
+                let there = goal.entry(uid);
                 return Err(format!("{uid} was as it should be, and is not after a commit: {is:?} for {there:?}"));
             };
             let own = later(goal.time, loss.bound(goal.desired));
             let (loss, deadline) =
                 swept.filter(|swept| *swept > own).map_or((loss, own), |swept| (Loss::Entered, swept));
-            self.pending.insert(uid, Pending { since: goal.time, loss, deadline });
+            self.pending.insert(uid.clone(), Pending { since: goal.time, loss, deadline });
         }
         Ok(())
     }
@@ -402,8 +396,10 @@ impl Ledger {
         now: Timestamp,
         unknown: &BTreeSet<String>,
     ) -> Option<(&String, &Pending)> {
-        let known = self.pending.iter().filter(|(uid, _)| !unknown.contains(*uid));
-        known.into_iter().find(|(_, pending)| self.due(desired, pending) < now)
+        // Nothing is due before its deadline.
+        let late = self.pending.iter().filter(|(_, pending)| pending.deadline < now);
+        let mut known = late.filter(|(uid, _)| !unknown.contains(*uid));
+        known.find(|(_, pending)| self.due(desired, pending) < now)
     }
 
     /// How much has not arrived for that reason.

@@ -36,7 +36,7 @@ impl Run<'_> {
     fn changed(&mut self, number: usize, modified: Timestamp, loss: Loss) -> Result<(), String> {
         for uid in uids(number) {
             let calendars = &self.world.cronofy.calendars;
-            if !calendars.of(&uid).any(|entry| entry.modified == modified) {
+            if !calendars.of(&uid).iter().any(|entry| entry.modified == modified) {
                 continue;
             }
             // A delta tells nothing of what had vanished before.

@@ -1,6 +1,7 @@
 //! What must hold all along, and at the end of a run.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use calendar_sync::{Deletion, Mode, Purpose};
 use jiff::SignedDuration;
@@ -23,7 +24,7 @@ impl Run<'_> {
             && !self.is_excused()
         {
             let is = self.world.store.snapshot().and_then(|copy| copy.events.get(uid));
-            let there: Vec<_> = self.world.cronofy.calendars.of(uid).collect();
+            let there = self.world.cronofy.calendars.of(uid);
             return Err(format!("{uid} is late: {pending:?}; it is {is:?} for {there:?}"));
         }
         if self.narrow_by.is_some_and(|by| by < time) {
@@ -54,12 +55,11 @@ impl Run<'_> {
     }
 
     pub(super) fn look(&mut self, loss: Option<Loss>) -> Result<(), String> {
-        self.look_at(&self.uids.clone(), loss)
+        self.look_at(&Rc::clone(&self.uids), loss)
     }
 
     pub(super) fn look_at(&mut self, uids: &BTreeSet<String>, loss: Option<Loss>) -> Result<(), String> {
         let unknown = self.unknown_uids();
-        let uids = &(uids - &unknown);
         if self.is_healthy() {
             self.ledger.relabel(&self.world.wanted, &[Loss::Fallback], Loss::Lost);
         }
@@ -68,7 +68,7 @@ impl Run<'_> {
         let loss = loss.or(self.has(Trouble::ShiftingPages).then_some(Loss::Untold));
         let World { wanted, cronofy, store, .. } = &self.world;
         let goal = Goal { desired: wanted, calendars: &cronofy.calendars, time: self.time };
-        self.ledger.look(&goal, store.snapshot(), uids, loss)?;
+        self.ledger.look(&goal, store.snapshot(), uids.difference(&unknown), loss)?;
         if unknown.is_empty() {
             self.world.cronofy.calendars.retain_untold(|uid| self.ledger.is_pending(uid));
         }
@@ -203,7 +203,7 @@ impl Run<'_> {
             return BTreeSet::new();
         }
         let stands = |uid: &&String| {
-            let there = self.world.cronofy.calendars.of(uid).any(|entry| entry.event.calendar_id == FRAGILE);
+            let there = self.world.cronofy.calendars.of(uid).iter().any(|entry| entry.event.calendar_id == FRAGILE);
             let copy = self.world.store.snapshot().and_then(|copy| copy.events.get(*uid));
             there || copy.is_some_and(|event| event.calendar_id == FRAGILE)
         };

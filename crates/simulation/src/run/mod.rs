@@ -9,6 +9,7 @@ mod judge;
 mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use calendar_sync::{Snapshot, Step, TimeZone, Why};
 use fastrand::Rng;
@@ -80,7 +81,7 @@ struct Run<'a> {
     /// Troubles under way, by kind.
     troubles: Vec<Trouble>,
     muted: BTreeSet<String>,
-    uids: BTreeSet<String>,
+    uids: Rc<BTreeSet<String>>,
     copy: Option<u64>,
     ledger: Ledger,
     report: Report,
@@ -143,7 +144,7 @@ impl<'a> Run<'a> {
             fault: None,
             troubles: Vec::new(),
             muted: BTreeSet::new(),
-            uids: (0..plan.events).flat_map(uids).collect(),
+            uids: Rc::new((0..plan.events).flat_map(uids).collect()),
             copy: None,
             ledger: Ledger::default(),
             report: Report::default(),

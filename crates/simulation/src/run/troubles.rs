@@ -147,7 +147,8 @@ impl Run<'_> {
         let copy = self.world.store.snapshot().into_iter().flat_map(|copy| copy.events.values());
         let fragile = copy.filter(|event| event.calendar_id == FRAGILE);
         // What was deleted or moved before and is not told yet may go.
-        let settled = fragile.filter(|event| self.world.cronofy.calendars.of(&event.id).all(|entry| !entry.deleted));
+        let settled =
+            fragile.filter(|event| self.world.cronofy.calendars.of(&event.id).iter().all(|entry| !entry.deleted));
         self.kept = settled.map(|event| (event.id.clone(), event.end.instant(zone))).collect();
         if !self.ledger.is_empty() {
             self.kept.clear();
@@ -191,7 +192,7 @@ impl Run<'_> {
         self.count(Trouble::Restored, backup.is_some());
         let Some(backup) = backup else { return Ok(()) };
         let since = later(backup.cursor, SignedDuration::from_mins(-5));
-        let told = |uid: &&String| self.world.cronofy.calendars.of(uid).any(|entry| entry.modified >= since);
+        let told = |uid: &&String| self.world.cronofy.calendars.of(uid).iter().any(|entry| entry.modified >= since);
         let told = self.uids.iter().filter(told).cloned().collect();
         self.kept.clear();
         self.world.restore(backup);

@@ -61,12 +61,19 @@ pub struct Entry {
     former: Vec<(EventTime, EventTime)>,
 }
 
+impl Entry {
+    fn key(&self) -> Key {
+        (self.event.id.clone(), self.event.calendar_id.clone())
+    }
+}
+
 /// All calendars of the account.
 #[derive(Clone, Debug)]
 pub struct Calendars {
     /// How changes show.
     pub style: Style,
-    entries: BTreeMap<Key, Entry>,
+    /// By uid, and then in the order of the calendars' names.
+    entries: BTreeMap<String, Vec<Entry>>,
     by_change: BTreeSet<(Timestamp, Key)>,
     /// Uids of events that vanished without a trace.
     vanished: BTreeSet<String>,
@@ -82,24 +89,28 @@ impl Calendars {
     /// The present event of that number, wherever it stands.
     #[must_use]
     pub fn find(&self, number: usize) -> Option<&Entry> {
-        let entries = uids(number).into_iter().flat_map(|uid| self.of(&uid).collect::<Vec<_>>());
-        entries.into_iter().find(|entry| !entry.deleted)
+        uids(number).iter().find_map(|uid| self.of(uid).iter().find(|entry| !entry.deleted))
     }
 
     /// The entries of one uid, in every calendar.
-    pub fn of(&self, uid: &str) -> impl Iterator<Item = &Entry> {
-        let from = (uid.to_owned(), String::new());
-        self.entries.range(from..).map_while(move |(key, entry)| (key.0 == uid).then_some(entry))
+    #[must_use]
+    pub fn of(&self, uid: &str) -> &[Entry] {
+        self.entries.get(uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The entries of each uid.
+    pub fn by_uid(&self) -> impl Iterator<Item = (&String, &[Entry])> {
+        self.entries.iter().map(|(uid, entries)| (uid, entries.as_slice()))
     }
 
     /// The events that exist.
     pub fn present(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().filter(|entry| !entry.deleted)
+        self.entries().filter(|entry| !entry.deleted)
     }
 
     /// The events that exist, and the tombstones.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.values().flatten()
     }
 
     /// Puts an event into a calendar, new or instead of what it was. Gives the calendars it touches.
@@ -126,7 +137,7 @@ impl Calendars {
             former = before.former;
             former.push((before.event.start, before.event.end));
         }
-        self.insert(key, Entry { event, managed, modified: now, deleted: false, former });
+        self.insert(Entry { event, managed, modified: now, deleted: false, former });
         touched
     }
 
@@ -161,27 +172,38 @@ impl Calendars {
     pub fn forget(&mut self, before: Timestamp) {
         let utc = TimeZone::utc();
         let old = |entry: &Entry| entry.modified < before && (entry.deleted || entry.event.end.instant(&utc) < before);
-        let keys: Vec<_> = self.entries.iter().filter(|(_, entry)| old(entry)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<_> = self.entries().filter(|entry| old(entry)).map(Entry::key).collect();
         for key in keys {
             self.remove(&key);
         }
     }
 
-    fn insert(&mut self, key: Key, entry: Entry) {
-        self.by_change.insert((entry.modified, key.clone()));
-        self.entries.insert(key, entry);
+    fn insert(&mut self, entry: Entry) {
+        let (key, modified) = (entry.key(), entry.modified);
+        let entries = self.entries.entry(key.0.clone()).or_default();
+        let place = entries.partition_point(|other| other.event.calendar_id < key.1);
+        entries.insert(place, entry);
+        self.by_change.insert((modified, key));
     }
 
     fn remove(&mut self, key: &Key) -> Option<Entry> {
-        let entry = self.entries.remove(key)?;
+        let entries = self.entries.get_mut(&key.0)?;
+        let entry = entries.remove(entries.iter().position(|entry| entry.event.calendar_id == key.1)?);
+        if entries.is_empty() {
+            self.entries.remove(&key.0);
+        }
         self.by_change.remove(&(entry.modified, key.clone()));
         Some(entry)
+    }
+
+    fn get(&self, (uid, calendar): &Key) -> Option<&Entry> {
+        self.of(uid).iter().find(|entry| entry.event.calendar_id == *calendar)
     }
 
     fn bury(&mut self, key: &Key, now: Timestamp) {
         let Some(entry) = self.remove(key) else { return };
         if !self.style.no_tombstones {
-            self.insert(key.clone(), Entry { deleted: true, modified: now, ..entry });
+            self.insert(Entry { deleted: true, modified: now, ..entry });
         }
     }
 
@@ -196,17 +218,15 @@ impl Calendars {
     ) -> Vec<Key> {
         let asked = Span::new((request.range.from, request.range.to), zone);
         let there = self.own_window(zone, now);
-        let readable = |key: &&Key| !hidden.contains(&key.1);
-        let shown = |key: &Key| {
-            let entry = self.entries.get(key)?;
-            self.shows(entry, request, zone, (&asked, &there)).then(|| (entry.event.start.instant(zone), key.clone()))
-        };
+        let readable = |entry: &&Entry| !hidden.contains(&entry.event.calendar_id);
+        let shown = |entry: &&Entry| self.shows(entry, request, zone, (&asked, &there));
+        let placed = |entry: &Entry| (entry.event.start.instant(zone), entry.key());
         let mut keys: Vec<_> = match request.modified_since {
-            None => self.entries.keys().filter(readable).filter_map(shown).collect(),
+            None => self.entries().filter(readable).filter(shown).map(placed).collect(),
             Some(since) => {
                 let from = Timestamp::from_second(since.as_second()).unwrap_or(since);
-                let changed = self.by_change.range((from, Key::default())..).map(|(_, key)| key);
-                changed.filter(readable).filter_map(shown).collect()
+                let changed = self.by_change.range((from, Key::default())..).filter_map(|(_, key)| self.get(key));
+                changed.filter(readable).filter(shown).map(placed).collect()
             }
         };
         keys.sort();
@@ -219,7 +239,7 @@ impl Calendars {
     /// The event as a read shows it now.
     #[must_use]
     pub fn show(&self, key: &Key) -> Option<RemoteEvent> {
-        let entry = self.entries.get(key)?;
+        let entry = self.get(key)?;
         Some(if entry.deleted {
             RemoteEvent::Deleted { id: key.0.clone(), calendar_id: key.1.clone() }
         } else {
@@ -230,7 +250,7 @@ impl Calendars {
     /// Whether the event is one that the application manages.
     #[must_use]
     pub fn manages(&self, key: &Key) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.managed)
+        self.get(key).is_some_and(|entry| entry.managed)
     }
 
     /// The dates that Cronofy keeps events of: it shows nothing else, and moves on without a word.

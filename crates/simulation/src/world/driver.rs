@@ -12,6 +12,7 @@ use calendar_sync::{
 use super::World;
 use super::faults::{Fault, Refusal, failed};
 use super::status::{self, Changed, Status};
+use super::store::Commit;
 
 /// A process that reconciles the subscription. Nothing in it is durable.
 #[derive(Clone, Debug, Default)]
@@ -263,9 +264,8 @@ impl Driver {
         world.must(read.as_ref().is_none_or(|read| read.complete), || {
             "only a complete read changes anything".to_owned()
         });
-        let before = world.store.snapshot().cloned();
         match world.store.commit(pass.head, snapshot) {
-            Some((changed, output, version)) => {
+            Some(Commit { before, changed, output, version }) => {
                 pass.head = Some(version);
                 world.judge_commit(&pass.desired, read.as_ref(), before.as_ref(), snapshot);
                 Outcome::Committed { output, changed }

@@ -16,8 +16,22 @@ pub struct Store {
 struct Content {
     version: u64,
     snapshot: Snapshot,
+    output: Output,
     /// Somebody has edited it.
     damaged: bool,
+}
+
+/// What a commit came to.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// What a reader saw before.
+    pub before: Option<Snapshot>,
+    /// Whether events changed.
+    pub changed: bool,
+    /// What is stored now, in numbers.
+    pub output: Output,
+    /// The version to commit on next.
+    pub version: u64,
 }
 
 impl Store {
@@ -27,32 +41,35 @@ impl Store {
         match &self.content {
             None => (Stored::Absent, None, None),
             Some(Content { version, damaged: true, .. }) => (Stored::Damaged, None, Some(*version)),
-            Some(Content { version, snapshot, .. }) => {
-                (Stored::Present(Box::new(snapshot.clone())), Some(output(snapshot)), Some(*version))
+            Some(Content { version, snapshot, output, .. }) => {
+                (Stored::Present(Box::new(snapshot.clone())), Some(output.clone()), Some(*version))
             }
         }
     }
 
-    /// Replaces what is stored, if it still has version `on`. Gives whether events changed, and the new version.
-    pub fn commit(&mut self, on: Option<u64>, snapshot: &Snapshot) -> Option<(bool, Output, u64)> {
-        if self.content.as_ref().map(|content| content.version) != on {
+    /// Replaces what is stored, if it still has version `on`.
+    pub fn commit(&mut self, on: Option<u64>, snapshot: &Snapshot) -> Option<Commit> {
+        if self.version() != on {
             return None;
         }
-        let before = self.content.as_ref();
-        let changed = before.is_none_or(|before| before.damaged || before.snapshot.events != snapshot.events);
-        let same = before.is_some_and(|before| !before.damaged && before.snapshot == *snapshot);
+        let before = self.content.take();
+        let whole = before.filter(|before| !before.damaged);
+        let changed = whole.as_ref().is_none_or(|before| before.snapshot.events != snapshot.events);
+        let same = whole.as_ref().is_some_and(|before| !changed && before.snapshot == *snapshot);
         if !same {
             self.last_version += 1;
-            let (version, snapshot) = (self.last_version, snapshot.clone());
-            self.content = Some(Content { version, snapshot, damaged: false });
         }
-        Some((changed, output(snapshot), on.filter(|_| same).unwrap_or(self.last_version)))
+        let version = on.filter(|_| same).unwrap_or(self.last_version);
+        let output = output(snapshot);
+        self.content = Some(Content { version, snapshot: snapshot.clone(), output: output.clone(), damaged: false });
+        Some(Commit { before: whole.map(|before| before.snapshot), changed, output, version })
     }
 
     /// Another state is there again, made known to nobody.
     pub fn restore(&mut self, snapshot: Snapshot) {
         self.last_version += 1;
-        self.content = Some(Content { version: self.last_version, snapshot, damaged: false });
+        let output = output(&snapshot);
+        self.content = Some(Content { version: self.last_version, snapshot, output, damaged: false });
     }
 
     /// Removes it.
@@ -72,6 +89,7 @@ impl Store {
     pub(crate) fn alter(&mut self, change: impl FnOnce(&mut Snapshot)) {
         if let Some(content) = &mut self.content {
             change(&mut content.snapshot);
+            content.output = output(&content.snapshot);
         }
     }
 
