@@ -165,12 +165,15 @@ pub struct ChannelStatus {
 }
 
 /// A channel that is being made.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NextChannel {
     /// Its number.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub generation: i64,
+    /// When Cronofy first reached the callback URL through it; it may do so before the channel's id is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_time: Option<Time>,
 }
 
 /// The durable mark that notifications leave. Written by the webhook, cleared by the reconciler.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Desired, EventsRequest, LONGEST_BACKOFF, Mode, NotificationType, Observed, Purpose, Reason, Record,
+    Account, Desired, EventsRequest, Failures, LONGEST_BACKOFF, Mode, NotificationType, Observed, Purpose, Reason, Record,
     SHORTEST_WAIT, Snapshot, Step, Stop, Stored, Why, channel, guard, life, reading, schedule,
 };
 
@@ -38,7 +38,7 @@ pub fn next(desired: &Desired, observed: &Observed, now: Timestamp) -> Step {
     if let Some(step) = narrow(desired, observed, now) {
         return step;
     }
-    if let Some(stop) = blocked(desired, observed) {
+    if let Some(stop) = blocked(desired, observed, now) {
         return stop;
     }
     if desired.suspended {
@@ -137,11 +137,11 @@ fn narrow(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step
         Stored::Present(_) | Stored::Absent | Stored::Damaged => return None,
     };
     let rests =
-        observed.store_failed() && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed).is_some());
+        observed.store_failed() && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed, now).is_some());
     (!rests).then_some(step)
 }
 
-fn blocked(desired: &Desired, observed: &Observed) -> Option<Step> {
+fn blocked(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> {
     if desired.mode == Mode::Push {
         let Some(base) = &desired.callback_base else {
             return Some(Step::Stop(Stop::Failed(Reason::NoCallbackUrl)));
@@ -150,20 +150,25 @@ fn blocked(desired: &Desired, observed: &Observed) -> Option<Step> {
             return Some(Step::Stop(Stop::Failed(Reason::CallbackUrlTooLong)));
         }
     }
-    let failures =
-        observed.record.failures.as_ref().filter(|failures| waits_for_a_person(desired, observed, failures))?;
+    let waits = |failures: &&Failures| waits_for_a_person(desired, observed, failures, now);
+    let failures = observed.record.failures.as_ref().filter(waits)?;
     (!failures.about_channel).then_some(Step::Stop(Stop::Failed(failures.last.reason)))
 }
 
-fn waits_for_a_person(desired: &Desired, observed: &Observed, failures: &crate::Failures) -> bool {
-    failures.next_retry.is_none() && observed.memory.blocked_on.as_ref() == Some(&desired.inputs)
+/// Whether nothing has changed since that could mend it. What is mended at Cronofy changes nothing here, and is tried again now
+/// and then.
+fn waits_for_a_person(desired: &Desired, observed: &Observed, failures: &Failures, now: Timestamp) -> bool {
+    let rested = after(schedule::sound(failures.time, now), LONGEST_BACKOFF) <= now;
+    failures.next_retry.is_none()
+        && observed.memory.blocked_on.as_ref() == Some(&desired.inputs)
+        && !(rested && failures.last.reason.is_mended_at_cronofy())
 }
 
 /// Whether the channel failed and is not to be tried yet. Events are read meanwhile.
 fn channel_rests(desired: &Desired, observed: &Observed, now: Timestamp) -> bool {
     observed.record.failures.as_ref().is_some_and(|failures| {
         failures.about_channel
-            && (waiting_for_retry(observed, now).is_some() || waits_for_a_person(desired, observed, failures))
+            && (waiting_for_retry(observed, now).is_some() || waits_for_a_person(desired, observed, failures, now))
     })
 }
 

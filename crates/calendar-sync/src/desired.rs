@@ -113,7 +113,26 @@ impl Desired {
     /// Fingerprint of all that decides which events are stored and how: another value asks for a full sync.
     #[must_use]
     pub fn content_fingerprint(&self) -> String {
-        let Filter { calendar_ids, only_managed, include_managed } = &self.filter;
+        self.fingerprint_with(self.filter.only_managed, self.filter.include_managed)
+    }
+
+    /// Whether what was stored under that fingerprint differs only in that managed events, or all others, are left out now.
+    /// Which of the stored events those are is not known.
+    pub(crate) fn filters_more_than(&self, fingerprint: &str) -> bool {
+        let Filter { only_managed, include_managed, .. } = self.filter;
+        let present = (only_managed, include_managed);
+        if present == (false, true) {
+            return false; // all of them are let through
+        }
+        let others = [(false, true), (false, false), (true, true), (true, false)];
+        let mut others = others.into_iter().filter(|other| *other != present);
+        others.any(|(only_managed, include_managed)| {
+            self.fingerprint_with(only_managed, include_managed) == fingerprint
+        })
+    }
+
+    fn fingerprint_with(&self, only_managed: bool, include_managed: bool) -> String {
+        let calendar_ids = &self.filter.calendar_ids;
         crate::fingerprint(&(
             calendar_ids,
             only_managed,

@@ -50,6 +50,13 @@ pub struct Person {
     pub status: Option<String>,
 }
 
+impl Person {
+    fn text_bytes(&self) -> usize {
+        let Self { email, name, status } = self;
+        [email, name, status].into_iter().flatten().map(String::len).fold(0, usize::saturating_add)
+    }
+}
+
 /// An event as stored. A key that is not known or that the visibility does not allow is absent.
 ///
 /// `Debug` shows the id and times only: an event's text must not reach a log by accident.
@@ -105,6 +112,18 @@ pub struct Event {
     /// When the event was last changed, as its calendar service says; never compared with a cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated: Option<Timestamp>,
+}
+
+impl Event {
+    /// Bytes of its texts: nearly all that it takes to keep it.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let Self { id, calendar_id, time_zone, summary, status, transparency, participation, series, .. } = self;
+        let Self { location, description, organizer, attendees, meeting_url, .. } = self;
+        let options = [time_zone, summary, status, transparency, participation, series, location, description, meeting_url];
+        let people = organizer.iter().chain(attendees).map(Person::text_bytes);
+        let texts = options.into_iter().flatten().map(String::len);
+        texts.chain(people).fold(id.len() + calendar_id.len(), usize::saturating_add)
+    }
 }
 
 impl fmt::Debug for Event {

@@ -85,6 +85,12 @@ impl Reason {
         matches!(self, Reason::Conflict | Reason::TooLarge | Reason::StoreUnavailable)
     }
 
+    /// Whether a person mends it at Cronofy, where nothing tells us of it.
+    #[must_use]
+    pub fn is_mended_at_cronofy(self) -> bool {
+        matches!(self, Reason::AuthorizationRevoked | Reason::PlanRequired | Reason::InsufficientScope)
+    }
+
     /// The reason of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::decide::after;
 use crate::reading::Reading;
 use crate::schedule::{self, CONFIRM_AFTER};
-use crate::{Desired, Held, Observed};
+use crate::{Desired, Held, Observed, Output, Stored};
 
 /// So many stored events may vanish all at once without being suspicious.
 const FEW: usize = 20;
@@ -20,27 +20,53 @@ pub(crate) struct Absence {
     pub told: bool,
     /// It may be gone: a second look decides.
     pub held: Option<Held>,
+    /// The filter lets less through than the one that the stored events were read for, which may be all there is to it: the
+    /// second look is taken at once.
+    pub filtered: bool,
+}
+
+impl Absence {
+    /// It says nothing about what is stored.
+    fn keeps(told: bool, held: Option<Held>) -> Self {
+        Self { deletes: false, told, held, filtered: false }
+    }
+
+    /// What is not there is gone.
+    fn deletes() -> Self {
+        Self { deletes: true, told: true, held: None, filtered: false }
+    }
 }
 
 /// Judges a complete read.
 pub(crate) fn judge(desired: &Desired, observed: &Observed, reading: &Reading, now: Timestamp) -> Absence {
     let told = schedule::absence_tells(observed.record.account.as_ref());
     if !reading.is_full() {
-        return Absence { deletes: false, told, held: observed.record.held.clone() };
+        return Absence::keeps(told, observed.record.held.clone());
     }
     if !told {
-        return Absence { deletes: false, told, held: None };
+        return Absence::keeps(told, None);
     }
-    let (missing, of) = reading.missing(desired, &observed.stored);
+    let (missing, of) = missing(desired, observed, reading);
     if of <= FEW || missing * 2 <= of {
-        return Absence { deletes: true, told, held: None };
+        return Absence::deletes();
     }
+    let filtered = observed.stored.snapshot().is_some_and(|before| desired.filters_more_than(&before.fingerprint));
     match &observed.record.held {
-        Some(held) if is_over(held, now) && !account_unsure(observed, now) => {
-            Absence { deletes: true, told, held: None }
+        Some(held) if filtered || (is_over(held, now) && !account_unsure(observed, now)) => Absence::deletes(),
+        held => {
+            let time = held.as_ref().map_or(now, |held| held.time);
+            Absence { filtered, ..Absence::keeps(told, Some(Held { missing, of, time })) }
         }
-        Some(held) => Absence { deletes: false, told, held: Some(Held { missing, of, time: held.time }) },
-        None => Absence { deletes: false, told, held: Some(Held { missing, of, time: now }) },
+    }
+}
+
+/// How many events a full read does not show, and of how many. Where the output is lost, only their number is known.
+fn missing(desired: &Desired, observed: &Observed, reading: &Reading) -> (usize, usize) {
+    match (&observed.stored, &observed.record.output) {
+        (Stored::Absent | Stored::Damaged, Some(Output { events, .. })) => {
+            (events.saturating_sub(reading.present()), *events)
+        }
+        (stored, _) => reading.missing(desired, stored),
     }
 }
 

@@ -43,8 +43,14 @@ fn keep(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> 
         Some(found) => record(observed, |record| {
             record.channel = observed.live_channel(found.id.clone(), generation, configuration, now);
         }),
-        None => match stray(desired, observed, channels, generation).filter(|_| channels.len() >= MOST_CHANNELS) {
-            // One that nobody knows any more takes the place of the one that is wanted.
+        None => match stray(desired, observed, channels, generation).filter(|_| {
+            // While the present one has not been reached, the one before it delivers.
+            let delivers = present.id.is_some()
+                && present.verified.is_none()
+                && !schedule::is_unhealthy(desired, observed, now);
+            channels.len() >= MOST_CHANNELS && !delivers
+        }) {
+            // One that nobody needs any more takes the place of the one that is wanted.
             Some(leaked) => close(leaked),
             None => Step::CreateChannel { callback_url, filter },
         },

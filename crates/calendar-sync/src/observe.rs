@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::after;
-use crate::reading::{self, MOST_PAGES, Reading};
+use crate::reading::{self, MOST_BYTES, MOST_EVENTS, MOST_PAGES, Reading};
 use crate::{
     Account, ChannelRecord, Desired, EventsRequest, Failure, Failures, Mark, Memory, Mode, NotificationType, Observed,
     Outcome, Output, Purpose, Reason, Record, RemoteChannel, RemoteEvent, Retry, Step, Stored, channel, failure, guard,
@@ -139,7 +139,8 @@ impl Observed {
             next: Some(generation),
             configuration: Some(configuration),
             created: Some(now),
-            verified: self.memory.heard.filter(|heard| *heard >= generation).map(|_| now),
+            verified: self.record.channel.next_verified.map(|_| now),
+            next_verified: None,
             last_notification: self.record.channel.last_notification,
             // Changes may have come before it: they are looked for at once.
             last_check: None,
@@ -173,9 +174,12 @@ impl Observed {
     fn act_on_mark(&mut self) {
         self.acted_on = Some(self.mark.sequence);
         self.unrecorded = true;
-        self.memory.heard = self.memory.heard.max(self.mark.generation);
+        let channel = &mut self.record.channel;
+        if channel.next.is_some_and(|next| next > channel.generation && self.mark.generation == Some(next)) {
+            channel.next_verified = channel.next_verified.or(self.mark.received);
+        }
         if self.mark.received.is_some() {
-            self.record.channel.last_notification = self.mark.received;
+            channel.last_notification = self.mark.received;
         }
     }
 
@@ -307,11 +311,13 @@ impl Observed {
                 Reading::begin(desired, request.clone(), after_listing, server_time, now)
             }
         };
-        reading.take(events, managed);
+        reading.take(events, managed, desired.visibility);
         if !more {
             reading.absence = Some(guard::judge(desired, self, &reading, now));
         }
-        if more && reading.next_page >= MOST_PAGES {
+        if reading.is_too_large() {
+            self.failed(desired, too_large(), false, now);
+        } else if more && reading.next_page >= MOST_PAGES {
             self.failed(desired, endless_pages(), false, now);
         } else if !more && self.is_idle_poll(desired, &reading) {
             self.read_ended(&reading, now);
@@ -516,6 +522,15 @@ fn failure(reason: Reason, message: &str, retry: Retry) -> Failure {
 fn endless_pages() -> Failure {
     let message = "Cronofy's list of events has no end: the read was given up and is tried again";
     failure(Reason::MalformedAnswer, message, Retry::Backoff)
+}
+
+fn too_large() -> Failure {
+    let megabytes = MOST_BYTES / 1_000_000;
+    let message = format!(
+        "the read was given up after {MOST_EVENTS} events or {megabytes} MB of their texts: narrow spec.window or \
+         spec.calendarIds, or lower spec.visibility; the last complete copy stays"
+    );
+    failure(Reason::TooLarge, &message, Retry::Backoff)
 }
 
 fn moved_head() -> Failure {

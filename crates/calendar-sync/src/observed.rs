@@ -95,6 +95,8 @@ pub struct ChannelRecord {
     pub generation: i64,
     /// Number of the channel that is being made: the intent, written before the create.
     pub next: Option<i64>,
+    /// When Cronofy reached us through the channel that is being made, before its id was known.
+    pub next_verified: Option<Timestamp>,
     /// [`channel::configuration`](crate::channel::configuration) that the present channel was made with.
     pub configuration: Option<String>,
     /// When it was made or adopted.
@@ -274,8 +276,6 @@ pub struct Memory {
     pub last_account_check: Option<Timestamp>,
     /// The account was checked, and no events were read since: a read that waits for its turn does not ask again each time.
     pub account_fresh: bool,
-    /// The newest channel, by its generation, that a notification came through.
-    pub heard: Option<i64>,
     /// How far Cronofy's clock is ahead of ours, where that is more than a trifle.
     pub clock_difference: SignedDuration,
 }

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::guard::Absence;
-use crate::{DateRange, Desired, Event, EventsRequest, Purpose, RemoteEvent, Snapshot, Stored};
+use crate::{DateRange, Desired, Event, EventsRequest, Purpose, RemoteEvent, Snapshot, Stored, Visibility};
 
 /// How far the new cursor stays behind the server's clock: what Cronofy shows late is found by the next read.
 pub const CURSOR_OVERLAP: SignedDuration = SignedDuration::from_mins(2);
@@ -14,6 +14,10 @@ pub const CURSOR_OVERLAP: SignedDuration = SignedDuration::from_mins(2);
 pub const CURSOR_OVERLAP_WITHOUT_SERVER_TIME: SignedDuration = SignedDuration::from_hours(1);
 /// Pages of one read; more means that Cronofy leads us in a circle.
 pub const MOST_PAGES: u32 = 5_000;
+/// Events of one read: more are taken by no store.
+pub const MOST_EVENTS: usize = 200_000;
+/// Bytes of text of the events of one read, as far as they are kept.
+pub const MOST_BYTES: usize = 64_000_000;
 
 /// Pages gathered so far.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Reading {
     time: Timestamp,
     started: Timestamp,
     seen: BTreeMap<String, Option<Event>>,
+    /// Bytes of their texts.
+    bytes: usize,
     /// Events that the application manages: nobody announces what it changes itself.
     managed: BTreeSet<String>,
     /// What it means that it does not show an event; judged once the last page is there.
@@ -57,26 +63,29 @@ impl Reading {
             time: server_time.unwrap_or(now),
             started,
             seen: BTreeMap::new(),
+            bytes: 0,
             managed: BTreeSet::new(),
             absence: None,
         }
     }
 
     /// Takes a page. The later of two entries for one event counts, but what is gone from one calendar and stands in
-    /// another was moved: it is not known in which order Cronofy shows that.
-    pub fn take(&mut self, events: Vec<RemoteEvent>, managed: BTreeSet<String>) {
+    /// another was moved: it is not known in which order Cronofy shows that. Of each event only what may be shown is kept.
+    pub fn take(&mut self, events: Vec<RemoteEvent>, managed: BTreeSet<String>, visibility: Visibility) {
         for event in events {
-            match event {
+            let before = match event {
                 RemoteEvent::Present(event) => {
-                    self.seen.insert(event.id.clone(), Some(*event));
+                    let event = visibility.of(*event);
+                    self.bytes = self.bytes.saturating_add(event.text_bytes());
+                    self.seen.insert(event.id.clone(), Some(event)).flatten()
                 }
                 RemoteEvent::Deleted { id, calendar_id } => {
+                    self.bytes = self.bytes.saturating_add(id.len());
                     let seen = self.seen.entry(id).or_default();
-                    if seen.as_ref().is_none_or(|event| event.calendar_id == calendar_id) {
-                        *seen = None;
-                    }
+                    seen.take_if(|event| event.calendar_id == calendar_id)
                 }
-            }
+            };
+            self.bytes = self.bytes.saturating_sub(before.as_ref().map_or(0, Event::text_bytes));
         }
         self.managed.extend(managed);
         self.next_page = self.next_page.saturating_add(1);
@@ -125,6 +134,16 @@ impl Reading {
             missing += usize::from(!self.seen.get(&event.id).is_some_and(Option::is_some));
         }
         (missing, of)
+    }
+
+    /// How many events it shows.
+    pub fn present(&self) -> usize {
+        self.seen.values().flatten().count()
+    }
+
+    /// Whether it shows more than any store takes.
+    pub fn is_too_large(&self) -> bool {
+        self.seen.len() > MOST_EVENTS || self.bytes > MOST_BYTES
     }
 
     /// From when on it shows what changed.
@@ -192,7 +211,8 @@ impl Reading {
                     Some(before) if keep_absent => self.started.min(before.cursor),
                     Some(_) | None => self.started,
                 },
-                fingerprint,
+                // What was read for another filter is read again at once.
+                fingerprint: before.filter(|_| absence.filtered).map_or(fingerprint, |before| before.fingerprint.clone()),
                 visibility,
                 last_full_sync: now,
                 complete: absence.deletes,

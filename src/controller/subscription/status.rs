@@ -30,7 +30,8 @@ pub fn record(status: &CalendarSubscriptionStatus) -> Record {
         channel: ChannelRecord {
             id: channel.id,
             generation: channel.generation.unwrap_or_default(),
-            next: channel.next.map(|next| next.generation),
+            next: channel.next.as_ref().map(|next| next.generation),
+            next_verified: channel.next.and_then(|next| next.verified_time).map(instant),
             configuration: channel.configuration,
             created: channel.created_time.map(instant),
             verified: channel.verified_time.map(instant),
@@ -214,6 +215,7 @@ fn channel_status(channel: &ChannelRecord, renewal: Option<Time>) -> Option<Chan
         id,
         generation,
         next,
+        next_verified,
         configuration,
         created,
         verified,
@@ -225,7 +227,7 @@ fn channel_status(channel: &ChannelRecord, renewal: Option<Time>) -> Option<Chan
     known.then(|| ChannelStatus {
         id,
         generation: Some(generation),
-        next: next.map(|generation| NextChannel { generation }),
+        next: next.map(|generation| NextChannel { generation, verified_time: next_verified.map(whole_seconds) }),
         configuration,
         created_time: created.map(whole_seconds),
         verified_time: verified.map(whole_seconds),

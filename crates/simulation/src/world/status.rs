@@ -107,6 +107,7 @@ fn durable(record: &Record) -> Record {
     let times = [
         &mut channel.created,
         &mut channel.verified,
+        &mut channel.next_verified,
         &mut channel.last_notification,
         &mut channel.last_check,
         &mut channel.suspect,

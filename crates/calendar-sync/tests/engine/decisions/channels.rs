@@ -202,6 +202,52 @@ fn a_verification_that_arrived_before_the_channel_was_recorded_is_not_lost() {
 }
 
 #[test]
+fn a_verification_that_came_before_a_channel_was_known_outlives_the_process() {
+    let moved = |desired: &mut Desired| desired.callback_base = Some("https://other.example.org/in".to_owned());
+    let mut case = Case::settled().desiring(moved);
+    case.load(stored(&[])).look().write().answer(Outcome::Channels(vec![remote_channel("chn_1", 1)]));
+    case.fail(Reason::CronofyUnreachable, Retry::Backoff); // it was made, though
+    let reached = Mark { generation: Some(2), ..mark(&[NotificationType::Verification]) };
+    let mut told = Case { observed: Observed::new(case.observed.record, reached, Memory::default(), true), ..case };
+    let record = told.records();
+    assert_eq!(record.channel.next_verified, Some(at("2026-11-20T11:59:30Z")));
+    told.write();
+    let mut restarted = Case::of(told.desired, record, told.observed.mark, Memory::default());
+    restarted.now = at("2026-11-20T12:05:00Z");
+    restarted.load(stored(&[])).look();
+    let made = RemoteChannel {
+        callback_url: channel::callback_url("https://other.example.org/in", UID, 2),
+        ..remote_channel("chn_2", 2)
+    };
+    restarted.answer(Outcome::Channels(vec![remote_channel("chn_1", 1), made]));
+    let record = restarted.records().channel;
+    assert_eq!((record.id.as_deref(), record.verified), (Some("chn_2"), Some(restarted.now)));
+    restarted.write();
+    assert_eq!(restarted.next(), Step::CloseChannel { id: "chn_1".to_owned() }, "nothing more is waited for");
+}
+
+#[test]
+fn in_a_full_account_the_channel_that_delivers_is_not_closed_for_one_that_is_to_be_made() {
+    let changed = |desired: &mut Desired| desired.filter.only_managed = true;
+    let record = |record: &mut Record| {
+        let channel = &mut record.channel;
+        (channel.id, channel.generation, channel.next) = (Some("chn_2".to_owned()), 2, Some(2));
+        (channel.created, channel.verified) = (Some(at("2026-11-20T11:59:00Z")), None);
+    };
+    let mut channels: Vec<_> = (2..MOST_CHANNELS).map(foreign).collect();
+    channels.extend([remote_channel("chn_1", 1), remote_channel("chn_2", 2)]);
+    for (time, waits) in [("2026-11-20T12:00:00Z", true), ("2026-11-20T12:02:00Z", false)] {
+        let mut case = Case::settled().desiring(changed).recorded(record);
+        case.now = at(time);
+        case.load(stored(&[])).look().write().answer(Outcome::Channels(channels.clone()));
+        let tried = matches!(case.next(), Step::CreateChannel { .. });
+        assert_eq!(tried, waits, "{:?}", case.next());
+        let closed = Step::CloseChannel { id: "chn_1".to_owned() };
+        assert_eq!(case.next() == closed, !waits, "nothing is known to deliver, and events are read meanwhile");
+    }
+}
+
+#[test]
 fn without_a_callback_url_that_cronofy_takes_nothing_is_begun() {
     let none = Case::settled().desiring(|desired| desired.callback_base = None);
     assert_eq!(none.next(), Step::Load, "what is stored is looked at whatever else is wrong");

@@ -93,9 +93,6 @@ fn what_only_a_person_can_mend_waits_for_another_input_and_then_goes_on_at_once(
         let mut case = reading();
         case.fail(reason, Retry::Never);
         assert_eq!(case.next(), Step::Stop(Stop::Failed(reason)));
-        let mut years_later = Case { now: at("2036-11-20T12:00:00Z"), ..case.again() };
-        years_later.load(stored(&[]));
-        assert_eq!(years_later.next(), Step::Stop(Stop::Failed(reason)), "no time mends it");
         let mut notified = case.again().marked(&NotificationType::ALL[..4]);
         notified.load(stored(&[]));
         assert!(
@@ -107,6 +104,80 @@ fn what_only_a_person_can_mend_waits_for_another_input_and_then_goes_on_at_once(
         let mut mended = mended;
         mended.load(stored(&[]));
         assert!(matches!(mended.next(), Step::CheckAccount | Step::ReadEvents(_)), "{:?}", mended.next());
+    }
+}
+
+#[test]
+fn no_time_mends_what_is_wrong_in_the_cluster() {
+    for reason in [Reason::ClientCredentialsInvalid, Reason::InvalidRequest, Reason::SecretUnavailable] {
+        let mut case = reading();
+        case.fail(reason, Retry::Never);
+        let mut years_later = Case { now: at("2036-11-20T12:00:00Z"), ..case.again() };
+        years_later.load(stored(&[]));
+        assert_eq!(years_later.next(), Step::Stop(Stop::Failed(reason)));
+    }
+}
+
+#[test]
+fn what_a_person_mends_at_cronofy_is_tried_again_once_an_hour() {
+    for reason in [Reason::AuthorizationRevoked, Reason::PlanRequired, Reason::InsufficientScope] {
+        let mut case = reading();
+        case.fail(reason, Retry::Never);
+        for hour in ["2026-11-20T13", "2026-11-20T14"] {
+            let minutes = format!("{}:59:59Z", if hour.ends_with("13") { "2026-11-20T12" } else { "2026-11-20T13" });
+            let mut soon = Case { now: at(&minutes), ..case.again() };
+            soon.load(stored(&[]));
+            assert_eq!(soon.next(), Step::Stop(Stop::Failed(reason)), "{minutes}");
+            let mut later = Case { now: at(&format!("{hour}:00:00Z")), ..case.again() };
+            later.load(stored(&[])).look();
+            assert!(matches!(later.next(), Step::ReadEvents(_)), "{:?}", later.next());
+            let mut mended = later.clone();
+            mended.read_nothing();
+            assert_eq!(mended.observed.record.failures, None);
+            later.fail(reason, Retry::Never);
+            assert_eq!(later.next(), Step::Stop(Stop::Failed(reason)), "and waits again");
+            case = later;
+        }
+    }
+}
+
+#[test]
+fn a_channel_that_waits_for_another_plan_is_tried_again_once_an_hour() {
+    let mut case = Case::settled().recorded(|record| record.channel = ChannelRecord::default());
+    case.load(stored(&[])).write().answer(Outcome::Channels(Vec::new()));
+    case.fail(Reason::PlanRequired, Retry::Never).read_nothing();
+    for (time, tried) in [("2026-11-20T12:59:59Z", false), ("2026-11-20T13:00:00Z", true)] {
+        let mut again = Case { now: at(time), ..case.again() };
+        again.load(stored(&[]));
+        assert_eq!(again.next() == Step::ListChannels, tried, "{time}: {:?}", again.next());
+    }
+}
+
+#[test]
+fn a_read_of_more_than_any_store_takes_is_given_up_and_changes_nothing() {
+    let many = |from: usize| (from..from + 50_000).map(|number| present(soon(&format!("event {number}")))).collect();
+    let mut case = reading();
+    for page in 0..4 {
+        case.page(many(page * 50_000), true);
+        assert!(matches!(case.next(), Step::ReadEvents(_)), "{:?}", case.next());
+    }
+    case.page(vec![present(soon("one too many"))], false);
+    let Step::Wait { until: Some(_), why: Why::Retry } = case.next() else { panic!("{:?}", case.next()) };
+    assert_eq!(case.observed.record.failures.unwrap().last.reason, Reason::TooLarge);
+}
+
+#[test]
+fn only_what_may_be_shown_counts_against_the_size_of_a_read() {
+    let long = |id: &str| Event { description: Some("x".repeat(40_000_000)), ..soon(id) };
+    for (visibility, fits) in [(Visibility::Full, false), (Visibility::Titles, true), (Visibility::Busy, true)] {
+        let case = Case::settled().desiring(|desired| desired.visibility = visibility);
+        let fingerprint = case.desired.content_fingerprint();
+        let mut case = case.marked(&[NotificationType::Change]);
+        case.load(Stored::Present(Box::new(Snapshot { visibility, fingerprint, ..snapshot(&[]) })));
+        case.page(vec![present(long("a"))], true).page(vec![present(long("a"))], true);
+        assert!(matches!(case.next(), Step::ReadEvents(_)), "shown again it counts once: {:?}", case.next());
+        case.page(vec![present(long("b"))], false);
+        assert_eq!(matches!(case.next(), Step::Commit(_)), fits, "{visibility:?}: {:?}", case.next());
     }
 }
 

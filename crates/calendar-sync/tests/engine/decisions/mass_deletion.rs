@@ -19,6 +19,19 @@ fn read(before: usize, shown: usize, record: impl FnOnce(&mut Record)) -> Case {
     case
 }
 
+/// With a channel for the present filter.
+fn announced(mut case: Case) -> Case {
+    while !matches!(case.next(), Step::ReadEvents(_)) {
+        match case.next() {
+            Step::Record(_) => case.write(),
+            Step::ListChannels => case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)])),
+            Step::CreateChannel { .. } => case.answer(Outcome::ChannelCreated { id: "chn_2".to_owned() }),
+            step => panic!("{step:?}"),
+        };
+    }
+    case
+}
+
 #[test]
 fn the_account_is_looked_at_before_a_read_whose_gaps_delete() {
     let mut case = Case::settled().desiring(|desired| desired.request = Some("now".to_owned()));
@@ -56,6 +69,69 @@ fn what_is_held_is_looked_at_again_and_goes_if_a_second_read_agrees() {
     assert!(second.commits().events.is_empty(), "a calendar that is really empty gets through");
     second.commit();
     assert_eq!(second.observed.record.held, None);
+}
+
+#[test]
+fn what_a_narrower_filter_leaves_out_goes_once_a_second_read_agrees_at_once() {
+    let filters: [(bool, bool); 2] = [(true, true), (false, false)];
+    for (only_managed, include_managed) in filters {
+        let mut case = Case::settled().desiring(|desired| desired.filter.include_managed = true);
+        let fingerprint = case.desired.content_fingerprint();
+        (case.desired.filter.only_managed, case.desired.filter.include_managed) = (only_managed, include_managed);
+        case.load(Stored::Present(Box::new(Snapshot { fingerprint, ..snapshot(&many(30)) }))).look();
+        let mut case = announced(case);
+        assert_eq!(case.reads().purpose, Purpose::Full);
+        case.page(many(3).into_iter().map(present).collect(), false);
+        assert_eq!(case.commits().events.len(), 30, "one look alone may be a hiccup");
+        let kept = case.commits();
+        case.commit().write();
+        let mut second = Case { now: at("2026-11-20T12:00:02Z"), ..case.again() };
+        second.load(Stored::Present(Box::new(kept))).look();
+        let mut second = announced(second);
+        assert_eq!(second.reads().purpose, Purpose::Full, "no ten minutes");
+        second.page(many(3).into_iter().map(present).collect(), false);
+        assert_eq!(second.commits().events.len(), 3);
+        second.commit();
+        assert_eq!(second.observed.record.held, None);
+        assert_eq!(second.observed.stored.snapshot().unwrap().fingerprint, second.desired.content_fingerprint());
+    }
+}
+
+#[test]
+fn a_wider_filter_does_not_explain_what_is_missing() {
+    let mut case = Case::settled().desiring(|desired| desired.filter.include_managed = true);
+    let managed = case.clone().desiring(|desired| desired.filter.only_managed = true).desired.content_fingerprint();
+    case.load(Stored::Present(Box::new(Snapshot { fingerprint: managed, ..snapshot(&many(30)) }))).look();
+    assert_eq!(case.reads().purpose, Purpose::Full);
+    case.page(Vec::new(), false).commit().write().read_nothing();
+    let Step::Wait { why: Why::Confirmation, .. } = case.next() else { panic!("{:?}", case.next()) };
+}
+
+#[test]
+fn a_read_that_mends_a_lost_output_and_lacks_most_of_it_is_made_again() {
+    for lost in [Stored::Absent, Stored::Damaged] {
+        for (shown, again) in [(0, true), (10, true), (20, false), (40, false)] {
+            let output = Output { events: 40, ..Output::default() };
+            let mut case = Case::settled().recorded(|record| record.output = Some(output));
+            case.load(lost.clone()).look();
+            let events = many(shown);
+            case.page(events.iter().cloned().map(present).collect(), false);
+            assert_eq!(case.commits().events.len(), shown, "what there is is stored at once");
+            case.commit().write();
+            let until = match case.next() {
+                Step::Wait { until: Some(until), why: Why::Confirmation } => Some(until),
+                _ => None,
+            };
+            assert_eq!(until.is_some(), again, "{shown}: {:?}", case.next());
+            let Some(until) = until else { continue };
+            let mut second = Case { now: until, ..case.again() };
+            second.load(stored(&events)).answer(Outcome::Account(account(true, false)));
+            second.page(many(40).into_iter().map(present).collect(), false);
+            assert_eq!(second.commits().events.len(), 40);
+            second.commit();
+            assert_eq!(second.observed.record.held, None);
+        }
+    }
 }
 
 #[test]

@@ -70,6 +70,30 @@ fn a_narrow_window_is_read_ahead_so_that_nothing_enters_it_unread() {
 }
 
 #[test]
+fn the_sweeps_of_a_fleet_are_spread_over_the_day() {
+    let dues: BTreeSet<_> = (0..50)
+        .map(|number| {
+            let case = Case::settled().desiring(|desired| {
+                desired.uid = format!("uid {number}");
+                desired.intervals.channel_check = Duration::MAX;
+                desired.intervals.full_sync = Duration::MAX;
+            });
+            let case = loaded(case, swept("2027-06-09"));
+            let Step::Wait { until: Some(until), why: Why::HorizonSweep } = case.next() else {
+                panic!("{:?}", case.next())
+            };
+            assert!(until > at("2026-11-21T00:00:00Z") && until < at("2026-11-22T00:02:00Z"), "{until}");
+            until
+        })
+        .collect();
+    let quarter = |hours: i64| {
+        let from = at("2026-11-21T00:02:00Z").as_second() + hours * 3600;
+        dues.iter().filter(|due| (from..from + 6 * 3600).contains(&due.as_second())).count()
+    };
+    assert!([0, 6, 12, 18].map(quarter).into_iter().all(|dues| dues > 4), "{dues:?}");
+}
+
+#[test]
 fn cronofys_clock_decides_what_may_be_said_to_be_swept() {
     let mut ahead = Case::settled().recorded(|record| {
         record.channel.created = Some(at("2027-01-19T12:00:00Z"));
