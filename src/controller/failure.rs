@@ -58,7 +58,8 @@ fn said(error: &cronofy::Error, grant: &Grant) -> (Reason, String) {
         Error::PaymentRequired(refusal) => (
             Reason::PlanRequired,
             format!(
-                "{}: the application's plan at Cronofy lacks this feature (402): change the plan",
+                "{}: the application's plan at Cronofy lacks this feature (402): change the plan; it is tried \
+                 again each hour",
                 refusal.endpoint
             ),
         ),
@@ -156,7 +157,8 @@ fn authorize_again(grant: &Grant, with: &str) -> String {
             format!("let the owner authorize again{with}, and put the new refresh_token into Secret {secret}")
         }
         AccountKey::ApplicationCalendar(_) => {
-            "check at Cronofy what the application may do, and spec.account.applicationCalendarId".to_owned()
+            "check at Cronofy what the application may do, and spec.account.applicationCalendarId; it is tried again each hour"
+                .to_owned()
         }
     }
 }

@@ -228,6 +228,15 @@ impl StoreMemory {
         Some((state.texts.get(key)?, version))
     }
 
+    /// Names of objects of a subscription that are known.
+    pub(super) fn names_of(&self, kind: &str, namespace: &str, owner: &str) -> Vec<String> {
+        let state = self.state();
+        let ours = state.known.iter().filter(|(key, entry)| {
+            key.kind == kind && key.namespace == namespace && entry.owner == owner && entry.known != Known::Leaving
+        });
+        ours.map(|(key, _)| key.name.clone()).collect()
+    }
+
     /// An object that is gone, or not what was written.
     pub(super) fn drop_known(&self, key: &Key) {
         let mut state = self.state();

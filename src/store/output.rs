@@ -84,8 +84,10 @@ impl<K: Object> EventStore for ObjectStore<K> {
         }
         let changed = on.and_then(|version| version.events_hash.as_ref()) != Some(&content.index.content_hash);
         // What an index allowed that cannot be read is not known: then as if it had been more.
-        let narrowed = on.is_some() && before.is_none_or(|before| snapshot.visibility < before.visibility);
-        let mut retired = tidy::retired(on, &content.index, Timestamp::now());
+        let remembered = self.remembered(target);
+        let there = on.is_some() || !remembered.is_empty();
+        let narrowed = there && before.is_none_or(|before| snapshot.visibility < before.visibility);
+        let mut retired = tidy::retired(on, &remembered, &content.index, Timestamp::now());
         if narrowed {
             // Due at once, and even if we do not get that far.
             for slice in &mut retired {
@@ -128,7 +130,8 @@ impl<K: Object> EventStore for ObjectStore<K> {
         let slices = self.slices(target);
         // The slices first: without the index nobody would find those that may not be listed.
         let survey = slices.survey(Vec::new()).await?;
-        let unlisted = survey.keys().chain(&pending).map(String::as_str);
+        let remembered = self.remembered(target);
+        let unlisted = survey.keys().chain(&pending).chain(&remembered).map(String::as_str);
         let all: BTreeSet<&str> = index.iter().flat_map(Index::names).chain(unlisted).collect();
         let removed = slices.remove_all(all.into_iter().collect(), &survey).await?;
         self.erase_index(target, found).await?;
@@ -195,6 +198,15 @@ impl<K: Object> ObjectStore<K> {
 
     pub(super) fn slices<'a>(&'a self, target: &'a Target) -> Slices<'a, K> {
         Slices { calls: &self.calls, memory: &self.memory, target }
+    }
+
+    /// Slices that this process has written or read, where no list would show them.
+    fn remembered(&self, target: &Target) -> Vec<String> {
+        if K::LISTED {
+            return Vec::new();
+        }
+        let names = self.memory.names_of(K::KIND, target.namespace(), &target.owner().uid);
+        names.into_iter().filter(|name| target.digest_of(name).is_some()).collect()
     }
 
     /// Fails if one of these slices is held by somebody's finalizer.

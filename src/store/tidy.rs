@@ -26,14 +26,16 @@ const MOST_RETIRED: usize = 2_000;
 /// Between two tries to remove a slice that somebody's finalizer holds.
 const HELD_CHECK: Duration = Duration::from_mins(5);
 
-/// What is retired by an index that takes the place of what `on` knew.
-pub(super) fn retired(on: Option<&ObjectVersion>, next: &Index, now: Timestamp) -> Vec<Retired> {
-    let Some(on) = on else { return Vec::new() };
+/// What is retired by an index that takes the place of what `on` knew. Slices that are `remembered` count as well: of a kind
+/// that is never listed nothing else tells of them once somebody has destroyed the index.
+pub(super) fn retired(on: Option<&ObjectVersion>, remembered: &[String], next: &Index, now: Timestamp) -> Vec<Retired> {
     let since = whole_seconds(now);
-    let known = on.index.iter().flat_map(|index| &index.slices).map(|slice| &slice.name).chain(&on.pending);
+    let before = on.and_then(|on| on.index.as_ref());
+    let pending = on.iter().flat_map(|on| &on.pending);
+    let known = before.iter().flat_map(|index| &index.slices).map(|slice| &slice.name).chain(pending).chain(remembered);
     let listed: HashSet<&str> = next.slices.iter().map(|slice| slice.name.as_str()).collect();
     let mut names = HashSet::new();
-    let earlier = on.index.iter().flat_map(|index| &index.retired).cloned();
+    let earlier = before.iter().flat_map(|index| &index.retired).cloned();
     let later = known.map(|name| Retired { name: name.clone(), since });
     let all = earlier.chain(later);
     let mut all: Vec<Retired> =

@@ -188,3 +188,35 @@ async fn a_narrower_visibility_leaves_no_title_in_any_secret() {
     }
     assert!(count > 3, "{count}");
 }
+
+#[tokio::test]
+async fn what_stood_in_slices_of_an_index_that_somebody_destroyed_goes_with_the_next_commit() {
+    let cluster = Cluster::of_kind(StoreKind::Secret, &VERBS).await;
+    let store = cluster.store.clone().with_grace(Duration::from_hours(1));
+    let target = cluster.target();
+    let titled = |title: &str| snapshot((0..400).map(|number| stored_event(&format!("evt_{number:05}"), title)));
+    let mut busy = snapshot(titled("").events.into_values().map(|event| Visibility::Busy.of(event)));
+    busy.visibility = Visibility::Busy;
+    let secrets: Api<Secret> = Api::namespaced(cluster.admin.clone(), cluster.namespace.name());
+    let titles = || async {
+        let all = secrets.list(&ListParams::default()).await.unwrap().items;
+        let ours = all.into_iter().filter(|secret| secret.type_.as_deref() == Some(SECRET_TYPE));
+        let texts = ours.flat_map(|secret| secret.data.into_iter().flatten());
+        texts.filter(|(_, bytes)| String::from_utf8_lossy(&bytes.0).contains("Board meeting")).count()
+    };
+    let destroyed = || async {
+        store.commit(&target, None, &titled("Board meeting")).await.unwrap();
+        assert!(titles().await > 1, "in several slices");
+        secrets.delete(target.name(), &DeleteParams::default()).await.unwrap();
+    };
+
+    destroyed().await;
+    let committed = store.commit(&target, None, &busy).await.unwrap();
+    assert_eq!(titles().await, 0, "what is to be seen no more is gone at once");
+    store.erase(&target).await.unwrap();
+    drop(committed);
+
+    destroyed().await;
+    store.erase(&target).await.unwrap();
+    assert_eq!(titles().await, 0, "an erasure leaves nothing");
+}

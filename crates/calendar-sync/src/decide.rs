@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Desired, EventsRequest, Failures, LONGEST_BACKOFF, Mode, NotificationType, Observed, Purpose, Reason, Record,
-    SHORTEST_WAIT, Snapshot, Step, Stop, Stored, Why, channel, guard, life, reading, schedule,
+    Account, Desired, EventsRequest, Failures, LONGEST_BACKOFF, Mode, NotificationType, Observed, Purpose, Reason,
+    Record, SHORTEST_WAIT, Snapshot, Step, Stop, Stored, Why, channel, guard, life, reading, schedule,
 };
 
 /// The longest callback URL that Cronofy is known to take (an older page of its documentation).
@@ -136,8 +136,8 @@ fn narrow(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step
         }
         Stored::Present(_) | Stored::Absent | Stored::Damaged => return None,
     };
-    let rests =
-        observed.store_failed() && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed, now).is_some());
+    let rests = observed.store_failed()
+        && (waiting_for_retry(observed, now).is_some() || blocked(desired, observed, now).is_some());
     (!rests).then_some(step)
 }
 

@@ -126,9 +126,8 @@ impl Desired {
         }
         let others = [(false, true), (false, false), (true, true), (true, false)];
         let mut others = others.into_iter().filter(|other| *other != present);
-        others.any(|(only_managed, include_managed)| {
-            self.fingerprint_with(only_managed, include_managed) == fingerprint
-        })
+        others
+            .any(|(only_managed, include_managed)| self.fingerprint_with(only_managed, include_managed) == fingerprint)
     }
 
     fn fingerprint_with(&self, only_managed: bool, include_managed: bool) -> String {

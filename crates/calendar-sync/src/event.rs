@@ -119,7 +119,8 @@ impl Event {
     pub(crate) fn text_bytes(&self) -> usize {
         let Self { id, calendar_id, time_zone, summary, status, transparency, participation, series, .. } = self;
         let Self { location, description, organizer, attendees, meeting_url, .. } = self;
-        let options = [time_zone, summary, status, transparency, participation, series, location, description, meeting_url];
+        let options =
+            [time_zone, summary, status, transparency, participation, series, location, description, meeting_url];
         let people = organizer.iter().chain(attendees).map(Person::text_bytes);
         let texts = options.into_iter().flatten().map(String::len);
         texts.chain(people).fold(id.len() + calendar_id.len(), usize::saturating_add)

@@ -45,9 +45,8 @@ fn keep(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> 
         }),
         None => match stray(desired, observed, channels, generation).filter(|_| {
             // While the present one has not been reached, the one before it delivers.
-            let delivers = present.id.is_some()
-                && present.verified.is_none()
-                && !schedule::is_unhealthy(desired, observed, now);
+            let delivers =
+                present.id.is_some() && present.verified.is_none() && !schedule::is_unhealthy(desired, observed, now);
             channels.len() >= MOST_CHANNELS && !delivers
         }) {
             // One that nobody needs any more takes the place of the one that is wanted.

@@ -212,7 +212,9 @@ impl Reading {
                     Some(_) | None => self.started,
                 },
                 // What was read for another filter is read again at once.
-                fingerprint: before.filter(|_| absence.filtered).map_or(fingerprint, |before| before.fingerprint.clone()),
+                fingerprint: before
+                    .filter(|_| absence.filtered)
+                    .map_or(fingerprint, |before| before.fingerprint.clone()),
                 visibility,
                 last_full_sync: now,
                 complete: absence.deletes,

@@ -312,7 +312,7 @@ fn cannot(stop: Option<Stop>) -> Option<Says> {
 fn held(missing: usize, of: usize, since: Timestamp) -> String {
     let again = since.checked_add(calendar_sync::CONFIRM_AFTER).unwrap_or(since);
     format!(
-        "a full read at {since:.0} lacked {missing} of {of} events: they are kept until a second one after {again:.0} agrees; \
+        "a full read at {since:.0} lacked {missing} of {of} events: what is stored of them stays until a second one after {again:.0} agrees; \
          if they were deleted on purpose, there is nothing to do, else look into the calendar"
     )
 }

@@ -3,6 +3,9 @@
 use cronofy_operator::api::CalendarSubscription;
 use cronofy_sim::{Answer, Endpoint, Fault, Notifications, Tombstones};
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::json;
 
 use testenv::eventually;
@@ -47,7 +50,7 @@ fn show_nothing(world: &World) {
 /// Waits until the deletions are held.
 async fn held(world: &World) {
     let message = world.refused("all", "DeletionsHeld").await;
-    assert!(message.contains("lacked 30 of 30 events: they are kept"), "{message}");
+    assert!(message.contains("lacked 30 of 30 events: what is stored of them stays"), "{message}");
     assert_eq!(world.events("all").await.len(), EVENTS);
 }
 
@@ -134,4 +137,31 @@ async fn a_calendar_that_is_really_empty_empties_after_a_second_look() {
     let (world, _operator) = confirm(copied).await;
     world.events_until("all", "is empty", <[_]>::is_empty).await;
     world.at_rest("all").await;
+}
+
+#[tokio::test]
+async fn a_narrower_filter_takes_out_most_of_a_calendar_after_a_second_look_at_once() {
+    let copied = copied().await;
+    let world = &copied.world;
+    world.subscribe("all", json!({ "onlyManaged": true })).await;
+    world.events_until("all", "none of them is managed", <[_]>::is_empty).await;
+    let found = world.at_rest("all").await;
+    assert!(!is_held(&found));
+    world.subscribe("all", json!({})).await;
+    world.events_until("all", "are there again", |events| events.len() == EVENTS).await;
+}
+
+#[tokio::test]
+async fn an_output_that_is_lost_while_the_list_is_empty_once_is_whole_again_after_a_second_look() {
+    let copied = copied().await;
+    let world = &copied.world;
+    show_nothing(world);
+    let outputs: Api<ConfigMap> = Api::namespaced(world.client.clone(), world.ns());
+    outputs.delete("all-events", &DeleteParams::default()).await.unwrap();
+    world.refused("all", "DeletionsHeld").await;
+    assert!(world.events("all").await.is_empty(), "there is nothing left that could stay");
+    world.sim.clear_faults();
+    let (world, _operator) = confirm(copied).await;
+    world.events_until("all", "are all there", |events| events.len() == EVENTS).await;
+    world.equals_calendar("all").await;
 }

@@ -73,7 +73,7 @@ fn everywhere() -> Vec<Cause> {
             "402",
             Answer::status(402),
             "PlanRequired",
-            "the application's plan at Cronofy lacks this feature (402): change the plan",
+            "the application's plan at Cronofy lacks this feature (402): change the plan; it is tried again each hour",
         ),
         stalled(
             "422-text",

@@ -2,11 +2,13 @@
 
 use cronofy_sim::{Answer, Endpoint, Fault, Notification, WrongClient};
 use futures::future::join_all;
+use jiff::SignedDuration;
 use serde_json::json;
 use testenv::eventually;
 
 use super::answers::{Stuck, WAY, call, label, run_into, way_to, without_notified};
 use super::{Bench, Requests, Told, Trial, sum, times};
+use crate::support::past::age_field;
 use crate::support::{PATIENCE, condition};
 
 use Endpoint::{CreateChannel, Events, EventsPage, ListChannels, Token, UserInfo};
@@ -19,6 +21,8 @@ enum Heal {
     Authorization,
     /// Somebody changes the spec.
     Spec(serde_json::Value),
+    /// An hour passes.
+    Hour,
 }
 
 struct Case {
@@ -148,6 +152,7 @@ fn terminal_cases() -> Vec<Case> {
 fn told(trial: &str, case: &Case) -> Told {
     let stalled = !matches!(case.heal, Heal::Itself);
     let message = match case.reason {
+        "PlanRequired" => format!("{}: {}", call(case.endpoint), case.message),
         "InsufficientScope" => {
             format!("{}: {} {{namespace}}/{trial}", call(case.endpoint), case.message)
         }
@@ -192,7 +197,7 @@ async fn refusals_that_do_not_pass_wait_for_the_one_thing_that_mends_them() {
         stuck.keeps_its_copy().await;
         trial.sim.clear_faults();
         match &case.heal {
-            Heal::Itself => {}
+            Heal::Itself | Heal::Hour => {}
             Heal::Authorization => {
                 trial.authorize().await;
                 trial.request().await;
@@ -202,6 +207,33 @@ async fn refusals_that_do_not_pass_wait_for_the_one_thing_that_mends_them() {
         trial.ready().await;
     }))
     .await;
+}
+
+#[tokio::test]
+async fn what_is_mended_at_cronofy_is_found_within_the_hour_though_nothing_here_tells_of_it() {
+    let bench = Bench::start("plan", &[]).await;
+    let plan =
+        "the application's plan at Cronofy lacks this feature (402): change the plan; it is tried again each hour";
+    let stuck = join_all([Token, Events, CreateChannel].map(async |endpoint| {
+        let case = Case { heal: Heal::Hour, ..retried("402", endpoint, Answer::status(402), "PlanRequired", plan) };
+        (stuck(&bench, &case).await, case)
+    }))
+    .await;
+    let trials: Vec<_> = stuck.iter().map(|(stuck, _)| &stuck.trial).collect();
+    let requests =
+        || trials.iter().zip(&stuck).map(|(trial, (_, case))| without_notified(case.endpoint, trial.requests()));
+    let before: Vec<_> = requests().collect();
+    trials.iter().for_each(|trial| trial.sim.clear_faults());
+    for minutes in [50, 10] {
+        let time = SignedDuration::from_mins(minutes);
+        join_all(trials.iter().map(|trial| age_field(&bench.world, &trial.name, "/failure/lastTime", time))).await;
+        if minutes == 50 {
+            bench.wake(&trials, 2).await;
+            assert_eq!(requests().collect::<Vec<_>>(), before, "not before the hour is over");
+        }
+    }
+    bench.wake(&trials, 1).await;
+    join_all(trials.iter().map(|trial| trial.ready())).await;
 }
 
 /// An authorization that is gone and credentials that are wrong, for a subscription that is new and for one that has a copy.
