@@ -57,6 +57,20 @@ fn what_goes_wrong_later_is_one_line_of_the_log() {
 }
 
 #[test]
+fn the_definitions_that_are_printed_are_those_in_the_files() {
+    let output = operator(&["crds"]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort_unstable();
+    // Each begins with a line that tells where it comes from.
+    let file = |path| std::fs::read_to_string(path).unwrap().split_once('\n').unwrap().1.to_owned();
+    let files: Vec<String> = files.into_iter().map(file).collect();
+    assert_eq!(printed.split("---\n").collect::<Vec<_>>(), files);
+}
+
+#[test]
 fn who_stops_reading_what_is_printed_is_no_trouble() {
     for arguments in [["crds"], ["version"]] {
         let (reader, writer) = std::io::pipe().unwrap();

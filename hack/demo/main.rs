@@ -16,6 +16,10 @@ use jiff::{SignedDuration, Timestamp};
 use testenv::{Access, ControlPlane, Scope};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::moved::{Moved, choose, time};
+
+mod moved;
+
 /// Runs the operator's main job once, on a control plane and a simulated Cronofy of its own.
 #[derive(Parser)]
 struct Arguments {
@@ -72,8 +76,12 @@ struct Stage {
 
 /// Sets the stage, and shows on it what the operator does.
 async fn show(arguments: &Arguments) -> Result<Stage> {
-    let ics = match &arguments.ics {
-        Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
+    let given = arguments.ics.as_deref();
+    let ics = match given {
+        Some(path) => {
+            let remedy = || format!("{} cannot be read: name an iCalendar file by ICS or --ics", path.display());
+            std::fs::read_to_string(path).with_context(remedy)?
+        }
         None => CALENDAR.to_owned(),
     };
 
@@ -87,7 +95,8 @@ async fn show(arguments: &Arguments) -> Result<Stage> {
     sim.add_application(CLIENT_ID, &[CLIENT_SECRET]);
     let account = sim.add_account(AccountDraft::default());
     let calendar = sim.add_calendar(&account, "Demo");
-    let count = sim.import_ics(&calendar, &ics).context("the iCalendar file")?;
+    let file = || given.unwrap_or(Path::new("hack/demo/calendar.ics")).display().to_string();
+    let count = sim.import_ics(&calendar, &ics).with_context(file)?;
     let token = sim.issue_refresh_token(&account, CLIENT_ID);
     step.done(&format!("at {}, with {count} events", sim.api_url()));
 
@@ -111,7 +120,7 @@ async fn show(arguments: &Arguments) -> Result<Stage> {
     shell.show(&["get", "calsub"]).await?;
     shell.show(&["describe", "calsub", "on-call"]).await?;
     show_events(&shell, sim.now()).await?;
-    move_one_event(&shell, &sim, &account).await?;
+    move_one_event(&shell, &sim, &account, given.is_none()).await?;
     Ok(Stage { operator, sim, plane })
 }
 
@@ -138,6 +147,9 @@ async fn show_events(shell: &Shell<'_>, now: Timestamp) -> Result<()> {
     for line in ahead.iter().take(SHOWN) {
         println!("{line}");
     }
+    if ahead.is_empty() {
+        println!("(none)");
+    }
     println!("... {} in all", text.lines().filter(|line| line.starts_with('{')).count());
     Ok(())
 }
@@ -149,13 +161,20 @@ fn ends_after(line: &str, now: Timestamp) -> bool {
 }
 
 /// Moves an event by an hour in the calendar, and waits until the `ConfigMap` shows it.
-async fn move_one_event(shell: &Shell<'_>, sim: &Simulator, account: &str) -> Result<()> {
-    let now = sim.now();
+async fn move_one_event(shell: &Shell<'_>, sim: &Simulator, account: &str, bundled: bool) -> Result<()> {
     let events: Vec<serde_json::Value> = serde_json::from_str(&shell.events().await?)?;
-    let timed = |event: &&serde_json::Value| event["allDay"] == false && time(&event["start"]) > Some(now);
-    let Some(event) = events.iter().find(timed).or_else(|| events.iter().find(|event| event["allDay"] == false)) else {
-        println!("\nThe calendar has no event with a time of day in the window: nothing to move.");
-        return Ok(());
+    let event = match choose(&events, sim.now(), bundled)? {
+        Moved::Ahead(event) => event,
+        Moved::Past(event) => {
+            println!("\nNo event that lies ahead in your calendar has a time of day: one that has begun is moved.");
+            event
+        }
+        Moved::Nothing => {
+            println!(
+                "\nYour calendar has no event with a time of day within the days that are copied: nothing to move."
+            );
+            return Ok(());
+        }
     };
     let uid = event["id"].as_str().context("an event has an id")?;
     let (Some(start), Some(end)) = (time(&event["start"]), time(&event["end"])) else { bail!("an event has times") };
@@ -178,10 +197,6 @@ async fn move_one_event(shell: &Shell<'_>, sim: &Simulator, account: &str) -> Re
         println!("  {line}");
     }
     Ok(())
-}
-
-fn time(value: &serde_json::Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
 }
 
 /// An example as it stands in examples/, with the simulator's address and credentials in place of yours.

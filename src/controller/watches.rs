@@ -196,3 +196,6 @@ pub fn outputs(
     });
     contain_errors(watch, metrics, others)
 }
+
+#[cfg(test)]
+mod tests;

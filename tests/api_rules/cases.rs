@@ -53,6 +53,7 @@ impl Case {
     /// The object.
     pub fn object(&self) -> Value {
         let mut object = match self.kind {
+            Kind::Subscription if self.path.starts_with("spec.store.remote") => subscription::in_a_calendar_store(),
             Kind::Subscription => subscription::complete(),
             Kind::Application => application::complete(),
         };

@@ -31,6 +31,13 @@ pub fn complete() -> Value {
     })
 }
 
+/// One whose events are in a calendar store that it names: what only such a one may have.
+pub fn in_a_calendar_store() -> Value {
+    let mut object = complete();
+    object["spec"]["store"] = json!({ "type": "Remote", "remote": { "url": "https://store" } });
+    object
+}
+
 /// What may be written in a subscription, and what may not.
 pub fn cases() -> Vec<Case> {
     let mut table = Table::of(Kind::Subscription);
@@ -78,7 +85,9 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn calendar_store(t: &mut Table) {
-    let remote = |url: &str| json!({ "type": "Remote", "remote": { "url": url } });
+    t.optional("spec.store.remote").typed("spec.store.remote", "object").unknown_field("spec.store.remote");
+    t.good("spec.store.remote", &[json!({})]);
+    let url = "spec.store.remote.url";
     let good = [
         "https://calendar-store.calendars.svc",
         "https://store:8443/a/b/",
@@ -88,10 +97,10 @@ fn calendar_store(t: &mut Table) {
         "http://127.0.0.1:8081",
         "http://[::1]:8081",
     ];
-    t.good("spec.store", &[json!({ "type": "Remote" }), json!({ "type": "Remote", "remote": {} })]);
-    t.good("spec.store", &good.map(remote));
-    t.good("spec.store", &[remote(&format!("https://a.b/{}", "c".repeat(500)))]);
-    for url in [
+    t.optional(url).typed(url, "string").good(url, &good.map(|good| json!(good)));
+    let long = |path: usize| json!(format!("https://a.b/{}", "c".repeat(path)));
+    t.good(url, &[long(500)]).schema(url, "may not be more than 512 bytes", &[long(501), long(100_000)]);
+    let bad = [
         "",
         "store",
         "ftp://store",
@@ -105,14 +114,8 @@ fn calendar_store(t: &mut Table) {
         "https://store:65536",
         "https://st ore",
         "https://",
-    ] {
-        t.refused_at(
-            "spec.store.remote.url",
-            "spec.store",
-            Some(remote(url)),
-            "must be an https URL without user info",
-        );
-    }
+    ];
+    t.rule(url, "must be an https URL without user info", &bad.map(|bad| json!(bad)));
     let with_other = |kind: Value| json!({ "type": kind, "remote": {} });
     for store in [json!({ "remote": {} }), with_other(json!("ConfigMap")), with_other(json!("Secret"))] {
         t.refused_at("spec.store", "spec.store", Some(store), "must have remote only with type: Remote");

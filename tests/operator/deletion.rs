@@ -2,6 +2,7 @@
 
 use crate::support::past::age_field;
 use crate::support::{PATIENCE, World, condition, event};
+use cronofy_operator::api::FINALIZER;
 use cronofy_sim::Endpoint;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -30,6 +31,30 @@ async fn deleting_a_subscription_closes_the_channel_and_removes_the_output() {
     world.gone("all").await;
     assert_eq!(world.sim.open_channels(&world.account).len(), 0);
     assert!(world.output("all-events").await.is_none());
+}
+
+/// What holds back the deletion stands before there is anything to close or to remove.
+#[tokio::test]
+async fn the_finalizer_is_written_before_cronofy_is_asked_for_anything_and_before_there_is_an_output() {
+    let world = World::start("finalizer").await;
+    let _operator = world.operator().await;
+    copied(&world, json!({})).await;
+    assert_eq!(world.ready("all").await.metadata.finalizers, Some(vec![FINALIZER.to_owned()]));
+    // The first request of this sort that was not refused. Its line in the audit log may come a moment later.
+    let first = async |resource: &str, verb: &str| {
+        let what = format!("{verb} of {resource} is logged");
+        let found = eventually(&what, PATIENCE, || async {
+            let log =
+                world.plane.audit().unwrap().service_account(world.ns(), "operator").resource(resource).verb(verb);
+            log.iter().find(|entry| entry.subresource.is_empty() && entry.code < 300).map(|entry| entry.time)
+        });
+        found.await.unwrap()
+    };
+    let held = first("calendarsubscriptions", "patch").await;
+    let asked = world.sim.requests().first().expect("Cronofy is asked").time;
+    assert!(held < asked, "the finalizer is written at {held}, Cronofy is asked at {asked}");
+    let stored = first("configmaps", "create").await;
+    assert!(held < stored, "the finalizer is written at {held}, the output at {stored}");
 }
 
 #[tokio::test]

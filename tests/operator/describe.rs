@@ -1,6 +1,8 @@
 //! What a person sees: the texts of the real kubectl, kept as snapshots. Review changes with `cargo insta review`, or accept them
 //! with `INSTA_UPDATE=always cargo test --test operator describe`.
 
+use std::collections::BTreeSet;
+
 use crate::support::past::{age_field, wake};
 use crate::support::world::CLIENT_ID;
 use crate::support::{Operator, World, condition, event, pending};
@@ -50,9 +52,28 @@ async fn compare(world: &World, name: &str) {
     let get = shown(world, &["get", "calsub", "team"]).await;
     let wide = shown(world, &["get", "calsub", "team", "-o", "wide"]).await;
     let describe = shown(world, &["describe", "calsub", "team"]).await;
-    // Events are told by their own tests: which of them kubectl groups is a matter of timing.
+    // Events are compared by `tells`: which of them kubectl groups is a matter of timing.
     let describe = describe.split("\nEvents:").next().unwrap_or_default();
     settings.bind(|| insta::assert_snapshot!(name, format!("{get}\n{wide}\n{describe}")));
+}
+
+/// Waits until kubectl shows Events of these types and reasons of the subscription, and no others.
+async fn tells(world: &World, wanted: &[&str]) {
+    let events = async || -> BTreeSet<String> {
+        let describe = shown(world, &["describe", "calsub", "team"]).await;
+        let events = describe.split("\nEvents:").nth(1).unwrap_or_default();
+        // Past the titles of the columns and the line below them.
+        let rows = events.lines().skip(3).filter(|row| !row.is_empty());
+        rows.map(|row| row.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
+    // They are written after the status.
+    let told = testenv::eventually("kubectl shows the Events", crate::support::PATIENCE, || async {
+        (events().await == wanted).then_some(())
+    });
+    if let Err(error) = told.await {
+        panic!("{error}: wanted are {wanted:?}, it shows {:?}", events().await);
+    }
 }
 
 #[tokio::test]
@@ -64,6 +85,7 @@ async fn a_healthy_subscription() {
     world.at_rest("team").await;
     stored(&world).await;
     compare(&world, "healthy").await;
+    tells(&world, &["Normal ChannelCreated", "Normal Ready"]).await;
 }
 
 #[tokio::test]
@@ -80,6 +102,7 @@ async fn a_subscription_that_cronofy_has_not_reached_yet() {
         .await;
     stored(&world).await;
     compare(&world, "pending").await;
+    tells(&world, &["Normal ChannelCreated"]).await;
 }
 
 #[tokio::test]
@@ -99,6 +122,7 @@ async fn a_subscription_without_its_secret() {
     world.subscribe("team", json!({ "account": { "secretRef": { "name": "missing" } } })).await;
     world.refused("team", "SecretNotFound").await;
     compare(&world, "broken").await;
+    tells(&world, &["Warning SecretNotFound"]).await;
 }
 
 /// Aged: the channel, by the minutes after which Cronofy is not waited for any more.

@@ -41,3 +41,4 @@ mod store;
 mod sync;
 mod traces;
 mod trouble;
+mod undecodable;

@@ -87,6 +87,36 @@ async fn without_the_right_to_set_finalizers_a_strict_server_takes_no_output() {
     assert!(world.output("all-events").await.is_some());
 }
 
+#[tokio::test]
+async fn without_the_right_to_write_events_all_else_is_done() {
+    let world = World::start("untold").await;
+    let Rights { mut objects, lease, .. } = rights();
+    objects.retain(|rule| !single(rule).iter().any(|[group, ..]| group == "events.k8s.io"));
+    let limited = (world.ns(), "limited");
+    for rules in [&objects, &lease] {
+        testenv::grant(&world.client, Scope::Namespace(world.ns()), limited, rules).await.unwrap();
+    }
+    let access = world.plane.service_account_access(limited.0, limited.1).await.unwrap();
+    let mut options = world.operator_options().await;
+    options.kubeconfig = world.write_kubeconfig(&access);
+    let operator = Operator::start(&options).await;
+    world.sim.put_event(&world.account, event("one", 1)).unwrap();
+    world.subscribe("all", json!({})).await;
+    world.at_rest("all").await;
+    world.sim.put_event(&world.account, event("two", 2)).unwrap();
+    world.titles("all", &["one", "two"]).await;
+
+    // Those that the channel and the first copy are worth.
+    eventually("Events that were not taken are counted", PATIENCE, || async {
+        (operator.metric("cronofy_operator_event_publish_failures_total").await >= 2.0).then_some(())
+    })
+    .await
+    .unwrap();
+    assert!(world.event_reasons().await.is_empty());
+    let complaints: Vec<_> = operator.log().into_iter().filter(|line| line.contains("reconcile failed")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
 async fn patched(api: &Api<ConfigMap>, name: &str, patch: serde_json::Value) {
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }

@@ -103,10 +103,12 @@ fn page(inner: &Inner, state: &State, events: &[Value], number: usize, id: Optio
     let shown: Vec<&Value> =
         events.iter().skip(first.saturating_sub(repeated)).take(size.saturating_add(repeated)).collect();
     let mut about = json!({ "current": number, "total": total });
-    let following = if settings.circular_next_page { 2 } else { number.saturating_add(1) };
+    let circular = settings.circular_next_page;
+    let following = if circular { 2 } else { number.saturating_add(1) };
     let own = |id| format!("{}/v1/events/pages/{id}-{following}", inner.api);
     let foreign = settings.foreign_next_page;
-    let next = id.filter(|_| number < total).map(|id| if foreign { FOREIGN_PAGE.to_owned() } else { own(id) });
+    let more = number < total || (circular && number == 2);
+    let next = id.filter(|_| more).map(|id| if foreign { FOREIGN_PAGE.to_owned() } else { own(id) });
     let none = settings.next_page_null.then_some(Value::Null);
     put(&mut about, "next_page", next.map(Value::from).or(none));
     Reply::json(200, json!({ "pages": about, "events": shown }))

@@ -115,6 +115,21 @@ async fn an_event_can_stand_on_two_pages() {
 }
 
 #[tokio::test]
+async fn the_second_page_can_be_followed_by_itself_for_ever() {
+    for (size, uids) in [(3, ["e4", "e5", "e6"]), (4, ["e5", "e6", "e7"])] {
+        let world = seven(|settings| (settings.page_size, settings.circular_next_page) = (size, true)).await;
+        let second = world.read(&[]).await.next_page().unwrap();
+        for _ in 0..5 {
+            let page = world.get(&second).await;
+            assert_eq!(page.uids(), uids, "{size} events to a page");
+            assert_eq!(page.next_page().as_deref(), Some(second.as_str()), "{size} events to a page");
+        }
+    }
+    let world = seven(|settings| (settings.page_size, settings.circular_next_page) = (7, true)).await;
+    assert_eq!(world.read(&[]).await.next_page(), None, "what stands on one page has no second");
+}
+
+#[tokio::test]
 async fn the_next_page_can_be_on_a_foreign_host() {
     let world = seven(|settings| settings.foreign_next_page = true).await;
     let next = world.read(&[]).await.next_page().unwrap();
