@@ -466,6 +466,11 @@ impl Observed {
         self.reading = None; // a read that is not complete changes nothing
         self.memory.account_fresh = false;
         self.channels = None; // what failed may have taken effect
+        if failure.reason == Reason::AuthorizationRevoked {
+            // What becomes of a channel when the grant ends is not documented, and the next grant may be for another account: with
+            // it another channel is made, whether or not the present one is still listed.
+            self.record.channel.configuration = None;
+        }
         let before = self.record.failures.as_ref().filter(|failures| {
             // A deletion counts its own failures.
             desired.deletion.is_none_or(|deletion| failures.time >= deletion.since)
