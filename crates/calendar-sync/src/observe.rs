@@ -441,12 +441,17 @@ impl Observed {
                 self.failed(desired, Failure { retry: Retry::Backoff, ..failure }, false, now);
             }
             Step::Load => self.failed_for(desired, failure, false, failure::LONGEST_STORE_BACKOFF, now),
-            Step::CreateChannel { .. } if self.account_is_full() => self.failed(desired, channel_limit(), true, now),
+            Step::CreateChannel { .. } if self.account_is_full() && tells_of_the_request(failure.reason) => {
+                self.failed(desired, channel_limit(), true, now);
+            }
             _ => self.failed(desired, failure, about_channel(step) && !farewell, now),
         }
     }
 
-    fn account_is_full(&self) -> bool {
+    /// Whether the account has as many channels as it may have: which answer a create gets then is not documented, so whatever it
+    /// says means that, a 429 too.
+    #[must_use]
+    pub fn account_is_full(&self) -> bool {
         self.channels.as_ref().is_some_and(|channels| channels.len() >= MOST_CHANNELS)
     }
 
@@ -489,6 +494,11 @@ impl Observed {
         }
         self.record.failures = Some(Failures { count, last: failure, time: now, next_retry, about_channel });
     }
+}
+
+/// Whether a failure is Cronofy's answer to what was asked for, not trouble on the way or at Cronofy.
+fn tells_of_the_request(reason: Reason) -> bool {
+    !matches!(reason, Reason::CronofyUnavailable | Reason::CronofyUnreachable)
 }
 
 /// Whether a step is only about the channel: events can be read without it.

@@ -174,6 +174,15 @@ fn a_full_account_is_said_to_be_full_whatever_cronofy_answers() {
     }
 }
 
+#[test]
+fn trouble_on_the_way_is_not_taken_for_a_full_account() {
+    for reason in [Reason::CronofyUnavailable, Reason::CronofyUnreachable] {
+        let mut case = without_channel((0..MOST_CHANNELS).map(foreign).collect());
+        case.fail(reason, Retry::Backoff);
+        assert_eq!(case.observed.record.failures.unwrap().last.reason, reason);
+    }
+}
+
 /// It may be closed, and listed nevertheless, or be another account's.
 #[test]
 fn with_a_new_authorization_another_channel_is_made_before_the_present_one_is_closed() {
