@@ -11,6 +11,7 @@ mod bursts;
 mod calendar;
 mod certificates;
 mod channels;
+mod custom_endpoints;
 mod deletion;
 mod describe;
 mod drift;
