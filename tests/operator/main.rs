@@ -40,5 +40,6 @@ mod signatures;
 mod startup;
 mod store;
 mod sync;
+mod tokens;
 mod traces;
 mod trouble;

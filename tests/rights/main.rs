@@ -21,7 +21,7 @@ const UNSEEN: [([&str; 3], &str); 1] = [(
 )];
 
 /// Tests in which requests are denied, by the first word of the name of their namespace, and why.
-const DENIED_ON_PURPOSE: [(&str, &str); 7] = [
+const DENIED_ON_PURPOSE: [(&str, &str); 8] = [
     ("apiserver", "the API server is stopped and started: it denies everything until it has read the roles"),
     ("operator", "an Event in a namespace that is being deleted"),
     ("questions", "what is left behind is asked for where it may not be listed"),
@@ -29,6 +29,7 @@ const DENIED_ON_PURPOSE: [(&str, &str); 7] = [
     ("startup", "the rights are granted only after the start"),
     ("store", "stores without one of their rights, or in a namespace that is being deleted"),
     ("strict", "a server that asks for the right to set finalizers, without it"),
+    ("unstored", "a returned refresh token that may not be stored"),
 ];
 
 /// What the suite left behind.
