@@ -43,3 +43,4 @@ mod sync;
 mod tokens;
 mod traces;
 mod trouble;
+mod undocumented;
