@@ -6,6 +6,7 @@ use std::time::Duration;
 use calendar_reader::{Calendar, Kind};
 use calendar_sync::Visibility;
 use cronofy_operator::store::{EventStore as _, OUTPUT, SUBSCRIPTION_UID};
+use cronofy_sim::Endpoint;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -113,6 +114,31 @@ async fn a_changed_event_of_ten_thousand_costs_a_slice_or_two_and_the_index() {
 }
 
 #[tokio::test]
+async fn fifty_thousand_events_come_from_cronofy_into_the_output_change_there_and_go() {
+    let (world, _operator) = copied("whole", 50_000).await;
+    let output = world.ready("all").await.status.unwrap().output.unwrap();
+    let calendar = read(&world).await;
+    assert_eq!((output.events, calendar.events.len()), (50_000, 50_000));
+    assert_eq!(output.content_hash, calendar.content_hash);
+    let has = |title: String| calendar.events.iter().any(|event| event.summary == Some(title.clone()));
+    assert!([0, 25_000, 49_999].into_iter().all(|number| has(format!("Board meeting {number}"))));
+    assert_eq!(world.sim.count(Endpoint::EventsPage) % 9, 0, "ten pages a read");
+    world.sim.settle().await;
+
+    world.sim.rename_event("e25000", "renamed").unwrap();
+    world.sim.delete_event("e25001").unwrap();
+    let changed = eventually("the changes are stored", PATIENCE, async || {
+        let events = read(&world).await.events;
+        let renamed = events.iter().any(|event| event.summary.as_deref() == Some("renamed"));
+        (renamed && events.len() == 49_999).then_some(())
+    });
+    changed.await.unwrap();
+    world.subscriptions().delete("all", &DeleteParams::default()).await.unwrap();
+    world.gone("all").await;
+    assert!(slices(&world).await.is_empty());
+}
+
+#[tokio::test]
 async fn fifty_thousand_events_are_stored_read_changed_and_erased() {
     let cluster = Cluster::new().await;
     let store = cluster.store.clone().with_grace(Duration::ZERO);
@@ -167,7 +193,8 @@ async fn what_others_do_to_slices_and_index_is_put_right_by_itself() {
         let (api, name) = (api.clone(), name.to_owned());
         async move { api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap() }
     };
-    for what in ["slice disowned", "slice relabelled", "slices deleted and made anew", "index edited"] {
+    for what in ["slice disowned", "slice relabelled", "slices deleted and made anew", "index edited", "index deleted"]
+    {
         match what {
             "slice disowned" => {
                 let patch = json!({ "metadata": { "ownerReferences": null, "labels": { OUTPUT: "x" } } });
@@ -191,7 +218,8 @@ async fn what_others_do_to_slices_and_index_is_put_right_by_itself() {
                     api.create(&PostParams::default(), &forged).await.unwrap();
                 }
             }
-            _ => drop(merge("all-events", json!({ "data": { "index.json": "{}" } })).await),
+            "index edited" => drop(merge("all-events", json!({ "data": { "index.json": "{}" } })).await),
+            _ => drop(api.delete("all-events", &DeleteParams::default()).await.unwrap()),
         }
         let mended = || async {
             let found = world.reader("all-events", Kind::ConfigMap).read().await;

@@ -21,6 +21,7 @@ fn options(access: &Access, namespace: &str, folder: &tempfile::TempDir) -> Oper
         lease_namespace: namespace.to_owned(),
         webhook_base_url: None,
         webhook: true,
+        custom_endpoints: true,
         environment: BTreeMap::new(),
         arguments: Vec::new(),
     }

@@ -30,6 +30,7 @@ const DENIED_ON_PURPOSE: [(&str, &str); 8] = [
     ("store", "stores without one of their rights, or in a namespace that is being deleted"),
     ("strict", "a server that asks for the right to set finalizers, without it"),
     ("untold", "an operator without the right to write Events"),
+    ("unstored", "a returned refresh token that may not be stored"),
 ];
 
 /// What the suite left behind.

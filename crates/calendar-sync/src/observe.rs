@@ -447,12 +447,17 @@ impl Observed {
                 self.failed(desired, Failure { retry: Retry::Backoff, ..failure }, false, now);
             }
             Step::Load => self.failed_for(desired, failure, false, failure::LONGEST_STORE_BACKOFF, now),
-            Step::CreateChannel { .. } if self.account_is_full() => self.failed(desired, channel_limit(), true, now),
+            Step::CreateChannel { .. } if self.account_is_full() && tells_of_the_request(failure.reason) => {
+                self.failed(desired, channel_limit(), true, now);
+            }
             _ => self.failed(desired, failure, about_channel(step) && !farewell, now),
         }
     }
 
-    fn account_is_full(&self) -> bool {
+    /// Whether the account has as many channels as it may have: which answer a create gets then is not documented, so whatever it
+    /// says means that, a 429 too.
+    #[must_use]
+    pub fn account_is_full(&self) -> bool {
         self.channels.as_ref().is_some_and(|channels| channels.len() >= MOST_CHANNELS)
     }
 
@@ -472,6 +477,11 @@ impl Observed {
         self.reading = None; // a read that is not complete changes nothing
         self.memory.account_fresh = false;
         self.channels = None; // what failed may have taken effect
+        if failure.reason == Reason::AuthorizationRevoked {
+            // What becomes of a channel when the grant ends is not documented, and the next grant may be for another account: with
+            // it another channel is made, whether or not the present one is still listed.
+            self.record.channel.configuration = None;
+        }
         let before = self.record.failures.as_ref().filter(|failures| {
             // A deletion counts its own failures.
             desired.deletion.is_none_or(|deletion| failures.time >= deletion.since)
@@ -490,6 +500,11 @@ impl Observed {
         }
         self.record.failures = Some(Failures { count, last: failure, time: now, next_retry, about_channel });
     }
+}
+
+/// Whether a failure is Cronofy's answer to what was asked for, not trouble on the way or at Cronofy.
+fn tells_of_the_request(reason: Reason) -> bool {
+    !matches!(reason, Reason::CronofyUnavailable | Reason::CronofyUnreachable)
 }
 
 /// Whether a step is only about the channel: events can be read without it.

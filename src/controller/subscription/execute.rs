@@ -303,7 +303,10 @@ impl<'a> Driver<'a> {
             }
             Err(cronofy::Error::NotFound(_)) => Err(Outcome::NotFound),
             Err(error) => {
-                self.slow_down(&error);
+                // Where an account has no room for another channel, a 429 says just that.
+                if endpoint != Endpoint::CreateChannel || !pass.observed.account_is_full() {
+                    self.slow_down(&error);
+                }
                 Err(Outcome::Failed(failure::cronofy(&error, &self.grant)))
             }
         }

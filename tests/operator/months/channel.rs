@@ -65,6 +65,52 @@ async fn a_channel_that_cronofy_closed_in_silence_is_found_by_the_next_look_and_
     }
 }
 
+/// Aged: all times by the 12 hours after which the channel is looked at, then the suspicion by the minutes that it takes. The list
+/// shows the dead channel as if it lived, so that only what it did not tell gives it away.
+#[tokio::test]
+async fn a_channel_that_cronofy_closed_in_silence_and_goes_on_to_list_is_found_by_the_next_look_and_replaced() {
+    let world = World::start("listed").await;
+    world.sim.settings(|settings| settings.list_closed_channels = true);
+    let _operator = world.operator().await;
+    world.subscribe("all", json!({})).await;
+    let first = channel_id(&world.at_rest("all").await).unwrap();
+    world.sim.close_channel_by_hand(&first);
+    world.sim.put_event(&world.account, event("not told", 1)).unwrap();
+
+    world.sim.clear_journal();
+    let_pass_here(&world, "all", SignedDuration::from_hours(13)).await;
+    world.titles("all", &["not told"]).await;
+    let suspect = |found: &CalendarSubscription| {
+        let channel = found.status.as_ref().and_then(|status| status.channel.as_ref());
+        channel.is_some_and(|channel| channel.suspect_time.is_some())
+    };
+    world.until("all", "is suspicious", suspect).await;
+    assert!(world.sim.count(Endpoint::ListChannels) > 0, "it was looked for, and listed");
+    assert_eq!(channel_id(&world.subscriptions().get("all").await.unwrap()), Some(first.clone()));
+
+    age_field(&world, "all", "/channel/suspectTime", SignedDuration::from_mins(10)).await;
+    wake(&world, "all").await;
+    world.until("all", "has another channel", |found| replaced(found, &first)).await;
+    let open = world.sim.open_channels(&world.account);
+    assert_eq!(open.len(), 1);
+    assert_eq!(channel_id(&world.at_rest("all").await), Some(open[0].id.clone()));
+    world.sim.put_event(&world.account, event("told again", 2)).unwrap();
+    world.titles("all", &["not told", "told again"]).await;
+
+    // The dead one stands in every list. That costs a request a look, and no channel.
+    let closes = world.sim.count(Endpoint::CloseChannel);
+    let lists = world.sim.count(Endpoint::ListChannels);
+    let_pass_here(&world, "all", SignedDuration::from_hours(13)).await;
+    eventually("it is looked at again", PATIENCE, async || {
+        (world.sim.count(Endpoint::ListChannels) > lists).then_some(())
+    })
+    .await
+    .unwrap();
+    world.at_rest("all").await;
+    assert!(world.sim.count(Endpoint::CloseChannel) <= closes + 1);
+    assert_eq!(world.sim.open_channels(&world.account)[0].id, open[0].id);
+}
+
 /// Aged: the time at which the channel was made, by a month.
 #[tokio::test]
 async fn a_channel_that_has_grown_old_is_replaced_amid_changes_and_there_is_always_one() {

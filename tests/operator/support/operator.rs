@@ -23,6 +23,8 @@ pub struct OperatorOptions {
     pub webhook_base_url: Option<String>,
     /// Without: it runs without a base URL, and nobody is to call.
     pub webhook: bool,
+    /// Whether applications may name addresses that are none of Cronofy's, as that of the simulator.
+    pub custom_endpoints: bool,
     pub environment: BTreeMap<String, String>,
     pub arguments: Vec<String>,
 }
@@ -51,7 +53,8 @@ impl Operator {
         let base = options.webhook_base_url.clone().unwrap_or_else(|| format!("{scheme}://{webhook}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_cronofy-operator"));
         command
-            .args(["run", "--allow-http-callback", "--allow-custom-endpoints", "--log-format", "json"])
+            .args(["run", "--allow-http-callback", "--log-format", "json"])
+            .args(options.custom_endpoints.then_some("--allow-custom-endpoints"))
             .args(options.webhook.then_some(["--webhook-base-url", &base]).into_iter().flatten())
             .args(["--webhook-listen", &webhook.to_string(), "--admin-listen", &admin.to_string()])
             .args(["--lease-namespace", &options.lease_namespace])

@@ -127,6 +127,7 @@ impl World {
             lease_namespace: self.ns().to_owned(),
             webhook_base_url: None,
             webhook: true,
+            custom_endpoints: true,
             environment: BTreeMap::new(),
             arguments: Vec::new(),
         }
@@ -147,6 +148,7 @@ impl World {
             lease_namespace: home,
             webhook_base_url: None,
             webhook: true,
+            custom_endpoints: true,
             environment: BTreeMap::new(),
             arguments: Vec::new(),
         }

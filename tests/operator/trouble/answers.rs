@@ -33,6 +33,10 @@ fn text(status: u16, content_type: &'static str, body: &str) -> Answer {
     Answer::Status { status, content_type, body: body.to_owned(), retry_after: None }
 }
 
+/// The beginning of any answer at all.
+const HALF_JSON: &str =
+    r#"{"access_token":"at_1","sub":"acc_1","pages":{"current":1,"total":1},"channels":[],"events":[{"ca"#;
+
 /// Those that mean the same wherever they come.
 fn everywhere() -> Vec<Cause> {
     let unavailable = |name, status, message| retried(name, Answer::status(status), "CronofyUnavailable", message);
@@ -52,6 +56,8 @@ fn everywhere() -> Vec<Cause> {
         ),
         retried("cut", Answer::Cut, "CronofyUnreachable", broke),
         retried("html", text(200, "text/html", page), "MalformedAnswer", malformed),
+        // All of it arrives, and it is half of what it should be.
+        retried("half-json", Answer::body(200, HALF_JSON), "MalformedAnswer", malformed),
         retried("empty", Answer::status(200), "MalformedAnswer", malformed),
         retried(
             "302",

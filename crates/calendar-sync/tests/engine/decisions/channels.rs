@@ -175,6 +175,31 @@ fn a_full_account_is_said_to_be_full_whatever_cronofy_answers() {
 }
 
 #[test]
+fn trouble_on_the_way_is_not_taken_for_a_full_account() {
+    for reason in [Reason::CronofyUnavailable, Reason::CronofyUnreachable] {
+        let mut case = without_channel((0..MOST_CHANNELS).map(foreign).collect());
+        case.fail(reason, Retry::Backoff);
+        assert_eq!(case.observed.record.failures.unwrap().last.reason, reason);
+    }
+}
+
+/// It may be closed, and listed nevertheless, or be another account's.
+#[test]
+fn with_a_new_authorization_another_channel_is_made_before_the_present_one_is_closed() {
+    let mut case = Case::settled().marked(&[NotificationType::Change]);
+    case.load(stored(&[])).fail(Reason::AuthorizationRevoked, Retry::Never);
+    let mut mended = case.again().desiring(|desired| desired.inputs = "mended".to_owned());
+    mended.load(stored(&[])).look();
+    assert_eq!(mended.records().channel.next, Some(2));
+    mended.write().answer(Outcome::Channels(vec![remote_channel("chn_1", 1)]));
+    assert_eq!(mended.next(), create(2));
+    mended.answer(created("chn_2")).write().read_nothing();
+    let mut verified = verified(&mended);
+    verified.answer(Outcome::Channels(vec![remote_channel("chn_1", 1), remote_channel("chn_2", 2)]));
+    assert_eq!(verified.next(), Step::CloseChannel { id: "chn_1".to_owned() });
+}
+
+#[test]
 fn in_a_full_account_a_leaked_channel_makes_room_for_the_wanted_one() {
     let mut channels: Vec<_> = (1..MOST_CHANNELS).map(foreign).collect();
     channels.push(remote_channel("leaked", 1));
