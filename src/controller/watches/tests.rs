@@ -25,13 +25,12 @@ fn living(first: &Value, life: &[Happening]) -> Client {
     let mut object = first.clone();
     object["metadata"]["resourceVersion"] = json!("0");
     let listed = object.clone();
-    let mut lines = String::new();
-    for (number, (_, change, _)) in life.iter().enumerate() {
+    let lines = life.iter().enumerate().map(|(number, (_, change, _))| {
         merge(&mut object, change);
         object["metadata"]["resourceVersion"] = json!((number + 1).to_string());
-        lines += &format!("{}\n", json!({ "type": "MODIFIED", "object": object }));
-    }
-    api_server(listed, lines)
+        json!({ "type": "MODIFIED", "object": object }).to_string() + "\n"
+    });
+    api_server(listed, lines.collect())
 }
 
 /// The names of those happenings that a watch passes on.

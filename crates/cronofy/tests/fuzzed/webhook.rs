@@ -17,7 +17,7 @@ pub fn check(input: &[u8]) -> bool {
     let genuine = signature::sign(&secrets[1], body);
     assert_eq!(signature::verify(&genuine, body, &secrets), Ok(1));
     let beside_garbage = [header, b",", genuine.as_bytes()].concat();
-    if header.iter().filter(|byte| **byte == b',').count() + 2 <= signature::MAX_VALUES {
+    if header.split(|byte| *byte == b',').count() < signature::MAX_VALUES {
         assert_eq!(signature::verify(&beside_garbage, body, &secrets), Ok(1));
     } else {
         assert!(signature::verify(&beside_garbage, body, &secrets).is_err());
