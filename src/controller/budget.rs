@@ -79,8 +79,8 @@ pub struct Budget {
     state: Mutex<State>,
     /// Wakes one who waits, to watch the clock or to look again.
     handed_over: Notify,
-    /// Wakes all who wait, to look whether the pause that began is too long for them.
-    paused: Notify,
+    /// Wakes all who wait: a pause began, which may be too long for them, or a place was given back.
+    look_again: Notify,
 }
 
 #[derive(Debug)]
@@ -195,7 +195,7 @@ impl Budget {
             lanes: Default::default(),
             driven: false,
         };
-        Self { state: Mutex::new(state), handed_over: Notify::new(), paused: Notify::new() }
+        Self { state: Mutex::new(state), handed_over: Notify::new(), look_again: Notify::new() }
     }
 
     /// A budget that somebody else spent from until now, as evenly as it may be spent in the long run.
@@ -223,7 +223,7 @@ impl Budget {
             queue.push(account, waiter);
         }
         loop {
-            let paused = self.paused.notified(); // from before the look, so that none is missed
+            let look_again = self.look_again.notified(); // from before the look, so that none is missed
             let next = {
                 let (mut state, now) = (self.state(), Instant::now());
                 state.grant(now);
@@ -248,9 +248,15 @@ impl Budget {
                 biased;
                 _ = &mut granted => return Ok(begun.elapsed()),
                 () = other => {}
-                () = paused => {}
+                () = look_again => {}
             }
         }
+    }
+
+    /// The place that was just waited for, for a request that may turn out to be needless.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place(Some(self))
     }
 
     /// Cronofy refused with 429: nothing goes for a while, which is as long as it asks for, and never no time at all.
@@ -263,7 +269,7 @@ impl Budget {
         state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
         state.refusals = state.refusals.saturating_add(1);
         drop(state);
-        self.paused.notify_waiters();
+        self.look_again.notify_waiters();
     }
 
     /// Cronofy answered.
@@ -273,6 +279,26 @@ impl Budget {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place; given back when dropped, unless its request was made.
+#[must_use]
+pub struct Place<'a>(Option<&'a Budget>);
+
+impl Place<'_> {
+    /// The request is made.
+    pub fn used(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.0 {
+            budget.state().sent.pop_back();
+            budget.look_again.notify_waiters();
+        }
     }
 }
 
@@ -420,6 +446,23 @@ mod tests {
         let given_up = tokio::time::timeout(Duration::from_millis(10), budget.acquire(Lane::New, "b")).await;
         assert!(given_up.is_err());
         assert!(budget.acquire(Lane::Sweep, "c").await.unwrap() <= SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_is_given_back_is_the_next_ones() {
+        let budget = Budget::new(Limits { per_second: 1, per_minute: 1 });
+        budget.acquire(Lane::New, "a").await.unwrap();
+        budget.place().used();
+        tokio::time::advance(MINUTE).await;
+        budget.acquire(Lane::New, "a").await.unwrap();
+        let place = budget.place();
+        let back = async {
+            tokio::time::sleep(SECOND).await;
+            drop(place);
+        };
+        let (waited, ()) = tokio::join!(budget.acquire(Lane::New, "b"), back);
+        assert_eq!(waited, Ok(SECOND));
+        assert_eq!(budget.acquire(Lane::New, "c").await, Ok(MINUTE), "and no more than that one");
     }
 
     #[tokio::test(start_paused = true)]

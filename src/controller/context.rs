@@ -19,6 +19,7 @@ use super::budget::{Budgets, Limits};
 use super::events::Events;
 use super::looks::Looks;
 use super::subscription::Dereferenced;
+use super::turns::Turns;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
@@ -98,6 +99,8 @@ pub struct Context {
     pub leading: watch::Receiver<bool>,
     /// Access tokens.
     pub accounts: Accounts,
+    /// Whose subscription is worked on next.
+    pub turns: Arc<Turns>,
     /// Request budgets.
     pub budgets: Budgets,
     /// Events for `kubectl describe`.
@@ -127,6 +130,7 @@ impl Context {
     ) -> Arc<Self> {
         Arc::new(Self {
             accounts: Accounts::new(client.clone(), metrics.clone()),
+            turns: Turns::new(options.concurrency),
             budgets: Budgets::default(),
             backoff: Backoff::default(),
             outputs: StoreMemory::default(),
