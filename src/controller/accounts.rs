@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::budget::{Budget, Lane, Paused};
+use super::budget::{Budget, Holder, Lane, Paused};
 use super::context::ApplicationKey;
 use super::failure;
 use super::secrets::{self, SecretKey, StoredToken};
@@ -93,6 +93,14 @@ pub struct Look {
     /// Changes whenever somebody else changes one of the Secrets. A refresh token that we store ourselves changes nothing: it
     /// must not pass for the mending that a failure waits for.
     pub version: String,
+}
+
+impl Look {
+    /// Whose budget requests with these credentials are taken from.
+    #[must_use]
+    pub fn holder(&self, grant: &Grant) -> Holder {
+        Holder::of(&grant.api, &self.credentials)
+    }
 }
 
 /// Why there is no access token.

@@ -35,6 +35,7 @@ use self::execute::Driver;
 use self::move_out::Moved;
 use self::status::WriteError;
 use self::verdict::Verdict;
+use super::budget::Limits;
 use super::context::Context;
 use super::looks::Looks;
 use super::secrets;
@@ -156,7 +157,11 @@ async fn keep(
             version.clone()
         }
         Some(_) | None => match context.accounts.look(&found.grant).await {
-            Ok(look) => look.version,
+            Ok(look) => {
+                let limits = Limits::of(&found.application);
+                context.budgets.held_by(&found.key, limits, look.holder(&found.grant));
+                look.version
+            }
             Err(error) => return refuse(context, api, object, &unreadable(&error)).await,
         },
     };
