@@ -361,7 +361,7 @@ mod tests {
         let grant = Grant {
             application: application.clone(),
             credentials: SecretKey { namespace: "rooms".to_owned(), name: "app".to_owned() },
-            api: sim.api_url().to_string(),
+            api: sim.api_url().clone(),
             account: account.clone(),
         };
         let (turns, (call, _called)) = (Turns::new(16), mpsc::channel(16));

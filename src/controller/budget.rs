@@ -2,7 +2,7 @@
 //! within each, the accounts in turn decide whose it is. The regular work goes evenly, never in a burst that would leave nothing
 //! of the minute to those who come after it: whatever fleet of sweeps is due, a new subscription waits for one request's time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -262,7 +262,6 @@ impl Budget {
     }
 
     /// The place that was just waited for, for a request that may turn out to be needless.
-    #[must_use]
     pub fn place(&self) -> Place<'_> {
         Place(Some(self))
     }
@@ -395,6 +394,22 @@ impl Budgets {
             None => own,
         };
         all.insert(application.clone(), Share { limits, holder: Some(holder), budget });
+    }
+
+    /// The requests that all these applications together may make in a second and in a minute. A budget that several share counts
+    /// once.
+    #[must_use]
+    pub fn limits(&self, applications: impl Iterator<Item = (ApplicationKey, Limits)>) -> (u32, u32) {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = HashSet::new();
+        applications.fold((0_u32, 0_u32), |(seconds, minutes), (application, own)| {
+            let limits = match all.get(&application) {
+                Some(share) if !counted.insert(Arc::as_ptr(&share.budget)) => return (seconds, minutes),
+                Some(share) => share.budget.state().limits,
+                None => own,
+            };
+            (seconds.saturating_add(limits.per_second), minutes.saturating_add(limits.per_minute))
+        })
     }
 
     /// Another replica has spent from the budgets until now: without its memory, two leaders in a minute could spend twice what
@@ -569,6 +584,9 @@ mod tests {
         assert_eq!(one.state().limits, Limits { per_second: 2, per_minute: 20 });
         assert!(Arc::ptr_eq(&one, &budgets.of(&application("one"), LIMITS)));
         assert_eq!(one.state().limits, Limits { per_second: 2, per_minute: 20 }, "whoever asks last");
+
+        let all = ["one", "two", "another", "unused"].map(|name| (application(name), most)).into_iter();
+        assert_eq!(budgets.limits(all), (2 + 9 + 9, 20 + 90 + 90), "what is shared counts once");
 
         let rotated = held("two", more, "https://api", &credentials("client", "new secret"));
         assert!(!Arc::ptr_eq(&one, &rotated));

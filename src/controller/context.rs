@@ -35,6 +35,12 @@ pub struct ApplicationKey {
     pub name: String,
 }
 
+impl From<&CronofyApplication> for ApplicationKey {
+    fn from(application: &CronofyApplication) -> Self {
+        Self { namespace: application.namespace().unwrap_or_default(), name: application.name_any() }
+    }
+}
+
 impl ApplicationKey {
     /// The application that a subscription refers to.
     #[must_use]
@@ -167,11 +173,8 @@ impl Context {
     #[must_use]
     pub fn request_limits(&self) -> (u32, u32) {
         let applications = self.stores.get().into_iter().flat_map(|stores| &stores.applications);
-        let applications = applications.flat_map(Store::state);
-        let limits = applications.filter_map(|object| Some(Limits::of(object.0.as_ref().ok()?)));
-        limits.fold((0, 0), |(seconds, minutes), Limits { per_second, per_minute }| {
-            (seconds.saturating_add(per_second), minutes.saturating_add(per_minute))
-        })
+        let decoded = applications.flat_map(Store::state).filter_map(|object| object.0.clone().ok());
+        self.budgets.limits(decoded.map(|application| (ApplicationKey::from(&application), Limits::of(&application))))
     }
 
     /// An application, from the cache.

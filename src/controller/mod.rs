@@ -89,11 +89,13 @@ pub async fn run(
         let mut feed = context.routes.feed();
         let seen = {
             let context = context.clone();
+            let queue = context.metrics.queue(Name::CalendarSubscription);
             let mut roll_call = RollCall::default();
             move |event: &watcher::Event<GuardedSubscription>| {
                 feed.observe(event);
                 for uid in roll_call.gone(event, |object| object.uid().unwrap_or_default()) {
                     context.forget(&uid);
+                    queue.forget(&uid); // it may have waited for its turn
                 }
             }
         };

@@ -86,7 +86,9 @@ impl Turns {
             (state.called.remove(name), others)
         };
         if !others.is_empty() {
-            others.into_iter().for_each(|next| self.tell(next));
+            for next in others {
+                self.tell(next);
+            }
             self.call();
         }
         let Called { claim, waited } = called?;

@@ -78,15 +78,12 @@ async fn does_not_spend_what_its_predecessor_has_spent(end: End) {
         world.subscribe(&format!("room-{number}"), json!({})).await;
     }
     requested(&world, "the budget is spent", PER_MINUTE).await;
-    let second = match standby {
-        Some(standby) => {
-            first.kill();
-            standby
-        }
-        None => {
-            first.terminate().await;
-            Operator::start(&options).await
-        }
+    let second = if let Some(standby) = standby {
+        first.kill();
+        standby
+    } else {
+        first.terminate().await;
+        Operator::start(&options).await
     };
     switch.to(second.webhook);
     eventually("the second leads", PATIENCE, async || second.leads().await.then_some(())).await.unwrap();
