@@ -126,7 +126,7 @@ pub struct RunOptions {
     #[arg(long, env = "CRONOFY_OPERATOR_LEASE_RETRY_PERIOD", value_name = "SECONDS", default_value = "2")]
     pub lease_retry_period: NonZeroU16,
 
-    /// Subscriptions reconciled at the same time.
+    /// Subscriptions reconciled at the same time; those that wait for a request budget do not count.
     #[arg(long, env = "CRONOFY_OPERATOR_CONCURRENCY", value_name = "NUMBER", default_value = "16")]
     pub concurrency: NonZeroU16,
 

@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use cronofy::secrecy::{ExposeSecret as _, SecretString};
 use cronofy::{Answer, Credentials, Endpoint};
-use kube::Client;
+use kube::{Client, ResourceExt as _};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::budget::{Budget, Lane, Paused};
+use super::budget::{Budget, Holder, Lane, Paused};
 use super::context::ApplicationKey;
 use super::failure;
 use super::secrets::{self, SecretKey, StoredToken};
+use super::turns::Turn;
+use crate::api::CalendarSubscription;
 use crate::metrics::Metrics;
 use crate::traces;
 
@@ -43,6 +46,22 @@ pub enum AccountKey {
     Secret(SecretKey),
     /// An application calendar.
     ApplicationCalendar(String),
+}
+
+impl AccountKey {
+    /// The account that a subscription names.
+    #[must_use]
+    pub fn of(subscription: &CalendarSubscription) -> Option<Self> {
+        let account = &subscription.spec.account;
+        match (&account.secret_ref, &account.application_calendar_id) {
+            (Some(secret), _) => {
+                let namespace = subscription.namespace().unwrap_or_default();
+                Some(Self::Secret(SecretKey { namespace, name: secret.name.clone() }))
+            }
+            (None, Some(id)) => Some(Self::ApplicationCalendar(id.clone())),
+            (None, None) => None,
+        }
+    }
 }
 
 impl Grant {
@@ -76,6 +95,14 @@ pub struct Look {
     pub version: String,
 }
 
+impl Look {
+    /// Whose budget requests with these credentials are taken from.
+    #[must_use]
+    pub fn holder(&self, grant: &Grant) -> Holder {
+        Holder::of(&grant.api, &self.credentials)
+    }
+}
+
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -101,6 +128,8 @@ pub struct Accounts {
 struct State {
     /// Held while a token is refreshed.
     refreshing: tokio::sync::Mutex<Unstored>,
+    /// Wakes all who wait for their turn to refresh it: there is one now.
+    renewed: Notify,
     access: Mutex<Option<Access>>,
     written: Mutex<Option<Written>>,
 }
@@ -169,16 +198,38 @@ impl Accounts {
         cronofy: &cronofy::Client,
         budget: &Budget,
         lane: Lane,
+        turn: &Turn,
     ) -> Result<SecretString, Error> {
         let state =
             self.states.lock().unwrap_or_else(PoisonError::into_inner).entry(grant.clone()).or_default().clone();
-        let mut unstored = state.refreshing.lock().await;
+        {
+            let mut unstored = turn.aside(state.refreshing.lock()).await;
+            if unstored.0.is_some() {
+                self.store_left_over(&state, &mut self.look(grant).await?, &mut unstored).await?;
+            }
+        }
+        let account = grant.account_key();
+        // Before the account is locked: who waits behind a less urgent one would wait as long as that one.
+        let waited = loop {
+            let renewed = state.renewed.notified(); // from before the look, so that none is missed
+            if let Some(token) = state.valid() {
+                return Ok(token);
+            }
+            tokio::select! {
+                biased;
+                waited = turn.aside(budget.acquire(lane, &account)) => break waited?,
+                () = renewed => {}
+            }
+        };
+        let place = budget.place();
+        let mut unstored = turn.aside(state.refreshing.lock()).await;
         if let Some(token) = state.valid() {
             return Ok(token); // somebody else was faster
         }
         let mut look = self.look(grant).await?;
         self.store_left_over(&state, &mut look, &mut unstored).await?;
-        self.metrics.budget_wait(lane.into(), budget.acquire(lane, &grant.account_key()).await?);
+        place.used();
+        self.metrics.budget_wait(lane.into(), waited);
         let asked = Instant::now();
         let (endpoint, span, answer) = match (&grant.account, &look.stored) {
             (AccountKey::ApplicationCalendar(id), _) => {
@@ -210,6 +261,7 @@ impl Accounts {
             Access { token: token.access_token, until: asked + lifetime.saturating_sub(MARGIN.min(lifetime / 10)) };
         let token = access.token.clone();
         *state.access.lock().unwrap_or_else(PoisonError::into_inner) = Some(access);
+        state.renewed.notify_waiters();
         Ok(token)
     }
 
@@ -265,5 +317,81 @@ impl State {
     fn written_on(&self, version: &str) -> Option<String> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.as_ref().filter(|written| written.version == version).map(|written| written.on.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use cronofy_sim::{Options, Simulator};
+    use futures::future;
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::controller::budget::Limits;
+    use crate::controller::turns::{Claim, Name, Turns};
+
+    /// An API server that has the credentials of an application, and nothing else.
+    fn credentials(client_id: &str, client_secret: &str) -> Client {
+        let values = [("client_id", client_id), ("client_secret", client_secret)];
+        let data: HashMap<_, _> = values.map(|(key, value)| (key, BASE64_STANDARD.encode(value))).into();
+        let metadata = json!({ "name": "app", "namespace": "rooms", "uid": "1", "resourceVersion": "1" });
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data }).to_string();
+        let answer = move |_: Request<Body>| {
+            future::ready(Ok::<_, Infallible>(Response::new(Body::from(secret.clone().into_bytes()))))
+        };
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test]
+    async fn a_new_subscription_does_not_wait_behind_a_sweep_that_waits_to_refresh_the_same_token() {
+        let sim = Simulator::start(Options::default()).await.unwrap();
+        sim.add_application("client", &["secret"]);
+        let accounts = Accounts::new(credentials("client", "secret"), Metrics::new());
+        let cronofy = cronofy::Client::new(cronofy::Options::new(sim.api_url().parse().unwrap())).unwrap();
+        let application = ApplicationKey { namespace: "rooms".to_owned(), name: "app".to_owned() };
+        let account = AccountKey::ApplicationCalendar("room".to_owned());
+        let grant = Grant {
+            application: application.clone(),
+            credentials: SecretKey { namespace: "rooms".to_owned(), name: "app".to_owned() },
+            api: sim.api_url().clone(),
+            account: account.clone(),
+        };
+        let (turns, (call, _called)) = (Turns::new(16), mpsc::channel(16));
+        let turn = |name, lane| {
+            let claim = Claim { lane, application: application.clone(), account: Some(account.clone()) };
+            turns.take(&Name::new(name), claim, &call).unwrap()
+        };
+        let (sweep, newcomer) = (turn("sweep", Lane::Sweep), turn("newcomer", Lane::New));
+
+        let budget = Budget::new(Limits { per_second: 10, per_minute: 100_000 });
+        for _ in 0..10 {
+            budget.acquire(Lane::Sweep, "others").await.unwrap();
+        }
+        let gone = AtomicUsize::new(0);
+        let others = future::join_all((0..30).map(|number| {
+            let (budget, gone) = (&budget, &gone);
+            async move {
+                budget.acquire(Lane::Sweep, &format!("other {number}")).await.unwrap();
+                gone.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        let regular = accounts.refresh(&grant, &cronofy, &budget, Lane::Sweep, &sweep);
+        let new = async {
+            tokio::task::yield_now().await; // the sweep waits by now
+            let token = accounts.refresh(&grant, &cronofy, &budget, Lane::New, &newcomer).await;
+            (token, gone.load(Ordering::Relaxed))
+        };
+        let (_, regular, (new, gone)) = tokio::join!(others, regular, new);
+        assert!(gone < 30, "it waits for all that came before the sweep");
+        assert_eq!(regular.unwrap().expose_secret(), new.unwrap().expose_secret());
+        assert_eq!(sim.requests().len(), 1, "they share one request");
     }
 }

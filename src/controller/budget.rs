@@ -1,12 +1,15 @@
-//! One request budget per application. Two buckets (a second, a minute) decide when the next request may go; three lanes and,
+//! One request budget per application, or for all that are one client at Cronofy. Two buckets (a second, a minute) decide when the next request may go; three lanes and,
 //! within each, the accounts in turn decide whose it is. The regular work goes evenly, never in a burst that would leave nothing
 //! of the minute to those who come after it: whatever fleet of sweeps is due, a new subscription waits for one request's time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cronofy::Credentials;
+use cronofy::secrecy::ExposeSecret as _;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -54,6 +57,11 @@ impl Limits {
         Self { per_second: positive(per_second), per_minute: positive(per_minute) }
     }
 
+    /// The smaller ones of both.
+    fn min(self, other: Self) -> Self {
+        Self { per_second: self.per_second.min(other.per_second), per_minute: self.per_minute.min(other.per_minute) }
+    }
+
     /// The time between two requests if they go evenly all the time.
     fn spacing(self) -> Duration {
         MINUTE / self.per_minute.max(1)
@@ -79,8 +87,8 @@ pub struct Budget {
     state: Mutex<State>,
     /// Wakes one who waits, to watch the clock or to look again.
     handed_over: Notify,
-    /// Wakes all who wait, to look whether the pause that began is too long for them.
-    paused: Notify,
+    /// Wakes all who wait: a pause began, which may be too long for them, or a place was given back.
+    look_again: Notify,
 }
 
 #[derive(Debug)]
@@ -195,7 +203,7 @@ impl Budget {
             lanes: Default::default(),
             driven: false,
         };
-        Self { state: Mutex::new(state), handed_over: Notify::new(), paused: Notify::new() }
+        Self { state: Mutex::new(state), handed_over: Notify::new(), look_again: Notify::new() }
     }
 
     /// A budget that somebody else spent from until now, as evenly as it may be spent in the long run.
@@ -223,7 +231,7 @@ impl Budget {
             queue.push(account, waiter);
         }
         loop {
-            let paused = self.paused.notified(); // from before the look, so that none is missed
+            let look_again = self.look_again.notified(); // from before the look, so that none is missed
             let next = {
                 let (mut state, now) = (self.state(), Instant::now());
                 state.grant(now);
@@ -248,9 +256,14 @@ impl Budget {
                 biased;
                 _ = &mut granted => return Ok(begun.elapsed()),
                 () = other => {}
-                () = paused => {}
+                () = look_again => {}
             }
         }
+    }
+
+    /// The place that was just waited for, for a request that may turn out to be needless.
+    pub fn place(&self) -> Place<'_> {
+        Place(Some(self))
     }
 
     /// Cronofy refused with 429: nothing goes for a while, which is as long as it asks for, and never no time at all.
@@ -263,7 +276,7 @@ impl Budget {
         state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
         state.refusals = state.refusals.saturating_add(1);
         drop(state);
-        self.paused.notify_waiters();
+        self.look_again.notify_waiters();
     }
 
     /// Cronofy answered.
@@ -273,6 +286,26 @@ impl Budget {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place; given back when dropped, unless its request was made.
+#[must_use]
+pub struct Place<'a>(Option<&'a Budget>);
+
+impl Place<'_> {
+    /// The request is made.
+    pub fn used(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.0 {
+            budget.state().sent.pop_back();
+            budget.look_again.notify_waiters();
+        }
     }
 }
 
@@ -294,26 +327,89 @@ impl Drop for Watching<'_> {
     }
 }
 
-/// The budgets of all applications.
+/// Whom Cronofy counts requests for: a client of an API, for those who have its secret. Who only knows its name could else slow
+/// it down, by an application with small limits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Holder(String);
+
+impl Holder {
+    /// The client that these credentials are of, at this API.
+    #[must_use]
+    pub fn of(api: &str, Credentials { client_id, client_secret }: &Credentials) -> Self {
+        Self(calendar_sync::fingerprint(&(api, client_id, client_secret.expose_secret())))
+    }
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Holder(…)")
+    }
+}
+
+/// The budgets of all applications. Those with the credentials of one client share one, and the smaller limits hold.
 #[derive(Debug, Default)]
 pub struct Budgets {
-    all: Mutex<HashMap<ApplicationKey, Arc<Budget>>>,
+    all: Mutex<HashMap<ApplicationKey, Share>>,
     taken_over: AtomicBool,
+}
+
+/// An application's share in a budget.
+#[derive(Debug)]
+struct Share {
+    limits: Limits,
+    /// Unknown until its credentials have been read.
+    holder: Option<Holder>,
+    budget: Arc<Budget>,
 }
 
 impl Budgets {
     /// The budget of an application, with these limits.
     #[must_use]
     pub fn of(&self, application: &ApplicationKey, limits: Limits) -> Arc<Budget> {
-        let mut budgets = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets.entry(application.clone()).or_insert_with(|| {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = all.entry(application.clone()).or_insert_with(|| {
             let taken_over = self.taken_over.load(Ordering::Relaxed);
-            Arc::new(if taken_over { Budget::taken_over(limits) } else { Budget::new(limits) })
+            let budget = Arc::new(if taken_over { Budget::taken_over(limits) } else { Budget::new(limits) });
+            Share { limits, holder: None, budget }
         });
+        share.limits = limits;
+        let budget = share.budget.clone();
+        let sharing = all.values().filter(|share| Arc::ptr_eq(&share.budget, &budget));
+        let limits = sharing.fold(limits, |limits, share| limits.min(share.limits));
         if budget.state().limits != limits {
             budget.set_limits(limits);
         }
-        budget.clone()
+        budget
+    }
+
+    /// An application's credentials are those of this client.
+    pub fn held_by(&self, application: &ApplicationKey, limits: Limits, holder: Holder) {
+        let own = self.of(application, limits);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = || all.iter().filter(|(key, _)| *key != application).map(|(_, share)| share);
+        let budget = match others().find(|other| other.holder.as_ref() == Some(&holder)) {
+            Some(other) => other.budget.clone(),
+            // A new secret of the same client: what was sent still counts, and if others sent of it, nobody knows how much.
+            None if others().any(|other| Arc::ptr_eq(&other.budget, &own)) => Arc::new(Budget::taken_over(limits)),
+            None => own,
+        };
+        all.insert(application.clone(), Share { limits, holder: Some(holder), budget });
+    }
+
+    /// The requests that all these applications together may make in a second and in a minute. A budget that several share counts
+    /// once.
+    #[must_use]
+    pub fn limits(&self, applications: impl Iterator<Item = (ApplicationKey, Limits)>) -> (u32, u32) {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = HashSet::new();
+        applications.fold((0_u32, 0_u32), |(seconds, minutes), (application, own)| {
+            let limits = match all.get(&application) {
+                Some(share) if !counted.insert(Arc::as_ptr(&share.budget)) => return (seconds, minutes),
+                Some(share) => share.budget.state().limits,
+                None => own,
+            };
+            (seconds.saturating_add(limits.per_second), minutes.saturating_add(limits.per_minute))
+        })
     }
 
     /// Another replica has spent from the budgets until now: without its memory, two leaders in a minute could spend twice what
@@ -423,6 +519,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_place_that_is_given_back_is_the_next_ones() {
+        let budget = Budget::new(Limits { per_second: 1, per_minute: 1 });
+        budget.acquire(Lane::New, "a").await.unwrap();
+        budget.place().used();
+        tokio::time::advance(MINUTE).await;
+        budget.acquire(Lane::New, "a").await.unwrap();
+        let place = budget.place();
+        let back = async {
+            tokio::time::sleep(SECOND).await;
+            drop(place);
+        };
+        let (waited, ()) = tokio::join!(budget.acquire(Lane::New, "b"), back);
+        assert_eq!(waited, Ok(SECOND));
+        assert_eq!(budget.acquire(Lane::New, "c").await, Ok(MINUTE), "and no more than that one");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_budget_that_was_taken_over_is_spent_evenly_until_a_minute_has_passed() {
         tokio::time::advance(MINUTE).await;
         let budgets = Budgets::default();
@@ -441,6 +554,51 @@ mod tests {
         assert!(sent[0] <= MINUTE / LIMITS.per_minute, "nobody waits for longer than one request's time");
         assert!(within(Duration::ZERO, MINUTE / 2) <= LIMITS.per_minute / 2 + 1);
         assert!(within(Duration::ZERO, MINUTE) <= LIMITS.per_minute);
+    }
+
+    #[test]
+    fn applications_of_one_client_share_its_budget_within_the_smaller_limits() {
+        let budgets = Budgets::default();
+        let application = |name: &str| ApplicationKey { namespace: "rooms".to_owned(), name: name.to_owned() };
+        let credentials = |client_id: &str, client_secret: &str| Credentials {
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.into(),
+        };
+        let held = |name, limits, api: &str, credentials: &Credentials| {
+            budgets.held_by(&application(name), limits, Holder::of(api, credentials));
+            budgets.of(&application(name), limits)
+        };
+        let (more, most) = (Limits { per_second: 2, per_minute: 30 }, Limits { per_second: 9, per_minute: 90 });
+        let one = held("one", LIMITS, "https://api", &credentials("client", "secret"));
+        for (name, api, client_id, client_secret) in [
+            ("elsewhere", "https://api-de", "client", "secret"),
+            ("another", "https://api", "another", "secret"),
+            ("pretender", "https://api", "client", "guess"),
+        ] {
+            let other = held(name, most, api, &credentials(client_id, client_secret));
+            assert!(!Arc::ptr_eq(&one, &other), "{name}");
+            assert_eq!((one.state().limits, other.state().limits), (LIMITS, most), "{name}");
+        }
+        let two = held("two", more, "https://api", &credentials("client", "secret"));
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(one.state().limits, Limits { per_second: 2, per_minute: 20 });
+        assert!(Arc::ptr_eq(&one, &budgets.of(&application("one"), LIMITS)));
+        assert_eq!(one.state().limits, Limits { per_second: 2, per_minute: 20 }, "whoever asks last");
+
+        let all = ["one", "two", "another", "unused"].map(|name| (application(name), most)).into_iter();
+        assert_eq!(budgets.limits(all), (2 + 9 + 9, 20 + 90 + 90), "what is shared counts once");
+
+        let rotated = held("two", more, "https://api", &credentials("client", "new secret"));
+        assert!(!Arc::ptr_eq(&one, &rotated));
+        let also_rotated = held("one", LIMITS, "https://api", &credentials("client", "new secret"));
+        assert!(Arc::ptr_eq(&rotated, &also_rotated));
+        let alone = held("one", LIMITS, "https://api", &credentials("another client", "secret"));
+        budgets.forget(&application("one"));
+        assert_eq!(budgets.of(&application("two"), most).state().limits, most);
+        assert!(!Arc::ptr_eq(&alone, &rotated));
+        let again = held("two", most, "https://api", &credentials("client", "newest secret"));
+        assert!(Arc::ptr_eq(&again, &rotated), "a budget goes with an application's new secret");
+        assert!(!format!("{budgets:?}").contains("secret"));
     }
 
     #[tokio::test(start_paused = true)]

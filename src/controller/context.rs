@@ -19,6 +19,7 @@ use super::budget::{Budgets, Limits};
 use super::events::Events;
 use super::looks::Looks;
 use super::subscription::Dereferenced;
+use super::turns::Turns;
 use super::watches::{GuardedApplication, GuardedSubscription};
 use crate::api::{CalendarSubscription, CronofyApplication};
 use crate::metrics::Metrics;
@@ -32,6 +33,12 @@ pub struct ApplicationKey {
     pub namespace: String,
     /// Its name.
     pub name: String,
+}
+
+impl From<&CronofyApplication> for ApplicationKey {
+    fn from(application: &CronofyApplication) -> Self {
+        Self { namespace: application.namespace().unwrap_or_default(), name: application.name_any() }
+    }
 }
 
 impl ApplicationKey {
@@ -98,6 +105,8 @@ pub struct Context {
     pub leading: watch::Receiver<bool>,
     /// Access tokens.
     pub accounts: Accounts,
+    /// Whose subscription is worked on next.
+    pub turns: Arc<Turns>,
     /// Request budgets.
     pub budgets: Budgets,
     /// Events for `kubectl describe`.
@@ -127,6 +136,7 @@ impl Context {
     ) -> Arc<Self> {
         Arc::new(Self {
             accounts: Accounts::new(client.clone(), metrics.clone()),
+            turns: Turns::new(options.concurrency),
             budgets: Budgets::default(),
             backoff: Backoff::default(),
             outputs: StoreMemory::default(),
@@ -163,11 +173,8 @@ impl Context {
     #[must_use]
     pub fn request_limits(&self) -> (u32, u32) {
         let applications = self.stores.get().into_iter().flat_map(|stores| &stores.applications);
-        let applications = applications.flat_map(Store::state);
-        let limits = applications.filter_map(|object| Some(Limits::of(object.0.as_ref().ok()?)));
-        limits.fold((0, 0), |(seconds, minutes), Limits { per_second, per_minute }| {
-            (seconds.saturating_add(per_second), minutes.saturating_add(per_minute))
-        })
+        let decoded = applications.flat_map(Store::state).filter_map(|object| object.0.clone().ok());
+        self.budgets.limits(decoded.map(|application| (ApplicationKey::from(&application), Limits::of(&application))))
     }
 
     /// An application, from the cache.

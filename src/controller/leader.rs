@@ -47,8 +47,15 @@ impl Election {
     /// Whether somebody has held the lease in the last minute, as far as it tells.
     async fn was_held(&self) -> bool {
         let lease = kubernetes::call(self.leases.get_opt(LEASE)).await.ok().flatten();
-        let renewed = lease.and_then(|lease| lease.spec).and_then(|spec| spec.renew_time);
-        renewed.is_some_and(|MicroTime(renewed)| Timestamp::now().duration_since(renewed) < RECENTLY)
+        lease.is_some_and(|lease| has_been_held(&lease, Timestamp::now()))
+    }
+}
+
+/// Whether somebody has held this lease in the last minute. One that was released does not say when that was: it counts as just now.
+fn has_been_held(lease: &Lease, now: Timestamp) -> bool {
+    match lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()) {
+        Some(MicroTime(renewed)) => now.duration_since(*renewed) < RECENTLY,
+        None => true,
     }
 }
 
@@ -126,6 +133,29 @@ impl Leader {
         let led = self.leading.send_replace(false);
         if let Some(election) = self.election.as_ref().filter(|_| led) {
             election.lease.release().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::coordination::v1::LeaseSpec;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_that_was_released_was_held_before() {
+        let now: Timestamp = "2026-11-25T09:00:00Z".parse().unwrap();
+        let renewed = |seconds| Some(MicroTime(now - SignedDuration::from_secs(seconds)));
+        for (holder, renew_time, expected) in [
+            (Some("one"), renewed(5), true),
+            (Some("one"), renewed(70), false),
+            (None, None, true),           // as k8s-controller leaves it
+            (Some(""), renewed(5), true), // as client-go leaves it
+        ] {
+            let spec = LeaseSpec { holder_identity: holder.map(str::to_owned), renew_time, ..LeaseSpec::default() };
+            let lease = Lease { spec: Some(spec), ..Lease::default() };
+            assert_eq!(has_been_held(&lease, now), expected, "{lease:?}");
         }
     }
 }

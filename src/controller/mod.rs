@@ -17,6 +17,7 @@ pub mod orphans;
 pub mod roll_call;
 pub mod secrets;
 pub mod subscription;
+pub mod turns;
 pub mod watches;
 
 use std::panic::AssertUnwindSafe;
@@ -31,20 +32,26 @@ use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{Instrument as _, Span};
 
+use self::accounts::AccountKey;
 use self::context::{ApplicationKey, Context};
 use self::roll_call::RollCall;
 use self::subscription::Error;
+use self::turns::{Claim, Name as ObjectName};
 use self::watches::{GuardedApplication, GuardedSubscription, Scope};
 use crate::admin::Component;
+use crate::api::CalendarSubscription;
 use crate::metrics::{Controller as Name, Queue, ReconcileOutcome, Running};
 use crate::store;
 use crate::traces::{self, TraceParent};
 
 /// The longest that one reconcile may take: longer than the longest read of an account under a crowded budget.
 pub const RECONCILE_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The most reconciles that the runtime has on its hands beyond those at work: the ones that step aside, and many that end at once
+/// since it is not their turn. Whose turn it is, and how many work, is for [`turns`] to say.
+const RUNTIME_SPARE: u16 = 2048;
 /// Triggers of one object within this time are one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(5);
 
@@ -82,11 +89,13 @@ pub async fn run(
         let mut feed = context.routes.feed();
         let seen = {
             let context = context.clone();
+            let queue = context.metrics.queue(Name::CalendarSubscription);
             let mut roll_call = RollCall::default();
             move |event: &watcher::Event<GuardedSubscription>| {
                 feed.observe(event);
                 for uid in roll_call.gone(event, |object| object.uid().unwrap_or_default()) {
                     context.forget(&uid);
+                    queue.forget(&uid); // it may have waited for its turn
                 }
             }
         };
@@ -169,18 +178,30 @@ async fn subscriptions(
         }
     });
     let referring = referring(&context, store.clone());
+    let most = context.options.concurrency.saturating_add(RUNTIME_SPARE);
+    let (call, called) = context.turns.channel();
+    let called =
+        stream::unfold(called, |mut called| async move { called.recv().await.map(|name: ObjectName| (name, called)) });
+    let turns = context.turns.clone();
     Controller::for_stream(due, store)
-        .with_config(controller::Config::default().concurrency(context.options.concurrency).debounce(DEBOUNCE))
+        .with_config(controller::Config::default().concurrency(most).debounce(DEBOUNCE))
         // Not by the owner reference alone: a retained output has none, and somebody may have removed it.
         .watches_stream(outputs, |output| belonging_to(&output))
         .reconcile_on(referring)
+        .reconcile_on(called)
         .reconcile_all_on(elected(context.leading.clone()))
         .graceful_shutdown_on(stopped(stop))
         .run(
-            move |object, context| reconcile_subscription(object, context, queue.clone()),
+            move |object, context| reconcile_subscription(object, context, queue.clone(), call.clone()),
             |object, error, context| retry(&object.uid().unwrap_or_default(), error, &context),
             context,
         )
+        .inspect(move |result| {
+            // Called, it would keep its place for ever.
+            if let Err(controller::Error::ObjectNotFound(gone)) = result {
+                turns.gone(&ObjectName::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
+            }
+        })
         .for_each(noted_result("subscription"))
         .await;
 }
@@ -256,15 +277,44 @@ async fn reconcile_subscription(
     object: Arc<GuardedSubscription>,
     context: Arc<Context>,
     queue: Queue,
+    call: mpsc::Sender<ObjectName>,
 ) -> Result<Action, Error> {
-    let origin = object.0.as_ref().ok().and_then(traces::origin);
-    let steps = async {
-        match &object.0 {
-            Ok(subscription) => Box::pin(subscription::reconcile(subscription, &context)).await,
-            Err(invalid) => Err(Error::Undecodable(invalid.error.clone())),
+    let name = ObjectName::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
+    let turn = match &object.0 {
+        Ok(subscription) if *context.leading.borrow() => {
+            let Some(turn) = context.turns.take(&name, claim(subscription), &call) else {
+                queue.queued(&object.uid().unwrap_or_default());
+                return Ok(Action::await_change()); // until it is called
+            };
+            if let Some(waited) = turn.waited {
+                context.metrics.budget_turn(turn.lane.into(), waited);
+            }
+            Some(turn)
+        }
+        Ok(_) | Err(_) => {
+            context.turns.gone(&name); // nothing of it is to be done any more
+            None
         }
     };
-    as_leader(&Object::of("subscription", object.as_ref()), origin, &context, &queue, steps).await
+    let origin = object.0.as_ref().ok().and_then(traces::origin);
+    let steps = async {
+        match (&object.0, &turn) {
+            (Ok(subscription), Some(turn)) => Box::pin(subscription::reconcile(subscription, &context, turn)).await,
+            (Ok(_), None) => Ok(Action::await_change()),
+            (Err(invalid), _) => Err(Error::Undecodable(invalid.error.clone())),
+        }
+    };
+    let object = Object::of("subscription", object.as_ref());
+    Box::pin(as_leader(&object, origin, &context, &queue, steps)).await
+}
+
+/// What decides when a subscription's turn comes, as far as the cache tells.
+fn claim(subscription: &CalendarSubscription) -> Claim {
+    Claim {
+        lane: subscription::lane(subscription),
+        application: ApplicationKey::of(subscription),
+        account: AccountKey::of(subscription),
+    }
 }
 
 async fn reconcile_application(

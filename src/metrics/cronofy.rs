@@ -113,6 +113,11 @@ impl Metrics {
         self.0.cronofy.budget_wait.get_or_create(&ByLane { lane }).observe(waited.as_secs_f64());
     }
 
+    /// Work was not begun for this time, since the budget that it needs was short.
+    pub fn budget_turn(&self, lane: Lane, waited: Duration) {
+        self.0.cronofy.budget_wait.get_or_create(&ByLane { lane }).observe(waited.as_secs_f64());
+    }
+
     /// The requests that all applications' budgets together allow in a window.
     pub fn budget_limit(&self, window: BudgetWindow, requests: u32) {
         self.0.cronofy.budget_limit.get_or_create(&ByWindow { window }).set(i64::from(requests));

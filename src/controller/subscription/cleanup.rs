@@ -13,11 +13,13 @@ use super::{Error, asked, dereference, not_removed, outputs, rest, status, valid
 use crate::api::{ABANDON_CHANNEL, CalendarSubscription, DeletionPolicy, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::events::Note;
+use crate::controller::turns::Turn;
 use crate::kubernetes;
 
 /// Reconciles a subscription that is being deleted: the channel is closed, the output removed or let go, then the object.
 pub async fn delete(
     context: &Arc<Context>,
+    turn: &Turn,
     api: &Api<CalendarSubscription>,
     object: CalendarSubscription,
 ) -> Result<Action, Error> {
@@ -52,7 +54,7 @@ pub async fn delete(
     let asked = asked(&object, found.as_ref().map(|found| found.application.as_ref()));
     if let Some(found) = found.filter(|_| reachable) {
         let desired = validate::farewell(&object, context.options.callback_base.as_deref(), deletion);
-        match Driver::new(context, api, &found, &desired, object.clone()) {
+        match Driver::new(context, turn, api, &found, &desired, object.clone()) {
             Ok(driver) => {
                 let (step, observed) = Box::pin(driver.run(&context.remembered(&uid), &asked)).await?;
                 context.remember(&uid, |remembered| remembered.asked = Some(asked));

@@ -71,13 +71,9 @@ pub async fn dereference(context: &Context, subscription: &CalendarSubscription)
         ));
     };
     let api = endpoint(&application, context.options.allow_custom_endpoints).map_err(Error::Refused)?;
-    let account = match (&subscription.spec.account.secret_ref, &subscription.spec.account.application_calendar_id) {
-        (Some(secret), _) => AccountKey::Secret(SecretKey { namespace: own, name: secret.name.clone() }),
-        (None, Some(id)) => AccountKey::ApplicationCalendar(id.clone()),
-        (None, None) => {
-            let message = "spec.account must have secretRef or applicationCalendarId: set one of them".to_owned();
-            return Err(Error::Refused(Refusal { about: About::Spec, ..refusal("InvalidSpec", message) }));
-        }
+    let Some(account) = AccountKey::of(subscription) else {
+        let message = "spec.account must have secretRef or applicationCalendarId: set one of them".to_owned();
+        return Err(Error::Refused(Refusal { about: About::Spec, ..refusal("InvalidSpec", message) }));
     };
     let credentials = credentials_secret(&application, &key);
     let grant = Grant { application: key.clone(), credentials, api: api.to_string(), account };

@@ -17,12 +17,13 @@ use super::dereference::Dereferenced;
 use super::outputs::{self, NoPlace, Place};
 use super::tally::tally;
 use super::verdict::{About, Refusal, Verdict};
-use super::{Error, narrow, status, transitions, translate};
+use super::{Error, narrow, status, transitions, translate, urgency};
 use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, StoreKind};
 use crate::controller::accounts::{self, Grant};
 use crate::controller::budget::{Budget, Lane, Limits};
 use crate::controller::context::{Context, Remembered};
 use crate::controller::failure;
+use crate::controller::turns::Turn;
 use crate::metrics::{self, ChannelOperation, SkipReason, StoreType, StoredPart};
 use crate::store::{Committed, EventStore as _, Head, StoreError};
 use crate::traces::{self, TraceParent};
@@ -38,6 +39,8 @@ const TIDY_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 pub struct Driver<'a> {
     /// What reconciles share.
     pub context: &'a Arc<Context>,
+    /// The turn that the subscription has.
+    pub turn: &'a Turn,
     /// The subscriptions of the namespace.
     pub api: &'a Api<CalendarSubscription>,
     /// What is wanted.
@@ -57,6 +60,8 @@ pub struct Driver<'a> {
 /// What a reconcile carries from step to step.
 struct Pass {
     observed: Observed,
+    /// Whose turn its requests are, reads aside.
+    lane: Lane,
     token: Option<SecretString>,
     head: Option<Head>,
     page: Option<PageUrl>,
@@ -76,6 +81,7 @@ impl<'a> Driver<'a> {
     /// What it takes to reconcile `object`.
     pub fn new(
         context: &'a Arc<Context>,
+        turn: &'a Turn,
         api: &'a Api<CalendarSubscription>,
         found: &Dereferenced,
         desired: &'a Desired,
@@ -91,7 +97,7 @@ impl<'a> Driver<'a> {
             ..refusal("InvalidEndpoint", format!("spec.endpoint of the CronofyApplication cannot be used: {error}"))
         })?;
         let budget = context.budgets.of(&found.key, Limits::of(&found.application));
-        Ok(Self { context, api, desired, object, cronofy, budget, grant: found.grant.clone(), place })
+        Ok(Self { context, turn, api, desired, object, cronofy, budget, grant: found.grant.clone(), place })
     }
 
     /// Performs steps until the engine rests. Gives the step it rests at, and what is known then.
@@ -111,6 +117,7 @@ impl<'a> Driver<'a> {
         let unsettled = before.observed_generation != self.object.metadata.generation || !settled;
         let mut pass = Pass {
             observed,
+            lane: urgency::lane(&self.object),
             token,
             head: None,
             page: None,
@@ -181,7 +188,7 @@ impl<'a> Driver<'a> {
 
     /// Performs one step outside. Whatever goes wrong there is an outcome, too.
     async fn perform(&mut self, pass: &mut Pass, step: &Step) -> Result<Outcome, Error> {
-        let lane = Self::lane(&pass.observed, None);
+        let lane = pass.lane;
         Ok(match step {
             Step::Load => {
                 let loaded = self.load(pass).await;
@@ -258,8 +265,8 @@ impl<'a> Driver<'a> {
     }
 
     async fn refresh_token(&self, pass: &mut Pass) -> Outcome {
-        let lane = Self::lane(&pass.observed, None);
-        match self.context.accounts.refresh(&self.grant, &self.cronofy, &self.budget, lane).await {
+        let lane = pass.lane;
+        match self.context.accounts.refresh(&self.grant, &self.cronofy, &self.budget, lane, self.turn).await {
             Ok(token) => {
                 pass.token = Some(token);
                 Outcome::TokenReady
@@ -282,7 +289,7 @@ impl<'a> Driver<'a> {
         call: impl AsyncFnOnce(&cronofy::Client, &SecretString) -> Result<Answer<T>, cronofy::Error>,
     ) -> Result<Answer<T>, Outcome> {
         let Some(token) = &pass.token else { return Err(Outcome::Unauthorized) };
-        let waited = self.budget.acquire(lane, &self.grant.account_key()).await;
+        let waited = self.turn.aside(self.budget.acquire(lane, &self.grant.account_key())).await;
         let waited = waited.map_err(|paused| Outcome::Failed(failure::paused(paused)))?;
         self.context.metrics.budget_wait(lane.into(), waited);
         let begun = Instant::now();
@@ -316,16 +323,6 @@ impl<'a> Driver<'a> {
     fn slow_down(&self, error: &cronofy::Error) {
         if let cronofy::Error::RateLimited { retry_after, .. } = error {
             self.budget.slow_down(*retry_after);
-        }
-    }
-
-    /// Whose turn a request is: that of a subscription without a copy comes first.
-    fn lane(observed: &Observed, purpose: Option<Purpose>) -> Lane {
-        match purpose {
-            Some(Purpose::Full | Purpose::Check | Purpose::Poll | Purpose::Sweep) => Lane::Sweep,
-            Some(Purpose::Initial) => Lane::New,
-            _ if observed.record.last_full_sync.is_none() => Lane::New,
-            Some(Purpose::Delta) | None => Lane::Notified,
         }
     }
 
@@ -418,7 +415,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn read(&self, pass: &mut Pass, request: &EventsRequest) -> Outcome {
-        let lane = Self::lane(&pass.observed, Some(request.purpose));
+        let lane = urgency::of_read(pass.lane, request.purpose);
         let answer = if request.page == 0 {
             pass.skipped = 0;
             pass.pages.clear();

@@ -15,10 +15,12 @@ mod status;
 mod tally;
 mod transitions;
 mod translate;
+mod urgency;
 mod validate;
 mod verdict;
 
 pub use dereference::{Dereferenced, credentials_secret, endpoint};
+pub use urgency::lane;
 pub use verdict::{About, Refusal};
 
 use std::sync::Arc;
@@ -33,9 +35,11 @@ use self::execute::Driver;
 use self::move_out::Moved;
 use self::status::WriteError;
 use self::verdict::Verdict;
+use super::budget::Limits;
 use super::context::Context;
 use super::looks::Looks;
 use super::secrets;
+use super::turns::Turn;
 use crate::api::{ABANDON_CHANNEL, ABANDON_STORE, CalendarSubscription, CronofyApplication, FINALIZER, REQUESTED_AT};
 use crate::kubernetes::{self, CallError};
 use crate::store::StoreError;
@@ -102,7 +106,7 @@ const UNWATCHED_LOOK: SignedDuration = SignedDuration::from_mins(10);
 const TOUCHED_CHECK: Duration = Duration::from_secs(1);
 
 /// Reconciles one subscription.
-pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>, turn: &Turn) -> Result<Action, Error> {
     let api: Api<CalendarSubscription> =
         Api::namespaced(context.client.clone(), &cached.namespace().unwrap_or_default());
     let object = match kubernetes::call(api.get(&cached.name_any())).await {
@@ -118,12 +122,12 @@ pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) ->
     let held = object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     match (deleting, held) {
         (true, false) => Ok(Action::await_change()),
-        (true, true) => Box::pin(cleanup::delete(context, &api, object)).await,
-        (false, true) => Box::pin(keep(context, &api, object)).await,
+        (true, true) => Box::pin(cleanup::delete(context, turn, &api, object)).await,
+        (false, true) => Box::pin(keep(context, turn, &api, object)).await,
         (false, false) => {
             // Nothing external exists before the finalizer does.
             let object = cleanup::hold(&api, &object).await?;
-            Box::pin(keep(context, &api, object)).await
+            Box::pin(keep(context, turn, &api, object)).await
         }
     }
 }
@@ -131,6 +135,7 @@ pub async fn reconcile(cached: &CalendarSubscription, context: &Arc<Context>) ->
 /// Reconciles a subscription that is not being deleted.
 async fn keep(
     context: &Arc<Context>,
+    turn: &Turn,
     api: &Api<CalendarSubscription>,
     object: CalendarSubscription,
 ) -> Result<Action, Error> {
@@ -139,7 +144,7 @@ async fn keep(
         Err(dereference::Error::Refused(refusal)) => return refuse(context, api, object, &refusal).await,
         Err(dereference::Error::Call(error)) => return Err(error.into()),
     };
-    let object = match Box::pin(move_out::move_out(context, api, object, &found)).await? {
+    let object = match Box::pin(move_out::move_out(context, turn, api, object, &found)).await? {
         Moved::Out(object) => *object,
         Moved::Waits(action) => return Ok(action),
     };
@@ -152,7 +157,11 @@ async fn keep(
             version.clone()
         }
         Some(_) | None => match context.accounts.look(&found.grant).await {
-            Ok(look) => look.version,
+            Ok(look) => {
+                let limits = Limits::of(&found.application);
+                context.budgets.held_by(&found.key, limits, look.holder(&found.grant));
+                look.version
+            }
             Err(error) => return refuse(context, api, object, &unreadable(&error)).await,
         },
     };
@@ -166,7 +175,7 @@ async fn keep(
         remembered.credentials = Some(credentials);
         remembered.found = Some(found.clone());
     });
-    let driver = match Driver::new(context, api, &found, &desired, object.clone()) {
+    let driver = match Driver::new(context, turn, api, &found, &desired, object.clone()) {
         Ok(driver) => driver,
         Err(refusal) => return refuse(context, api, object, &refusal).await,
     };

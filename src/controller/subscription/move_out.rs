@@ -14,6 +14,7 @@ use super::{Error, not_removed, outputs, rest, status, validate};
 use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus};
 use crate::controller::context::{Context, Remembered};
 use crate::controller::events::Note;
+use crate::controller::turns::Turn;
 use crate::kubernetes;
 
 /// What has become of the account before.
@@ -27,6 +28,7 @@ pub enum Moved {
 /// Ends the copy of the account before, if it is another one.
 pub async fn move_out(
     context: &Arc<Context>,
+    turn: &Turn,
     api: &Api<CalendarSubscription>,
     object: CalendarSubscription,
     found: &Dereferenced,
@@ -46,7 +48,7 @@ pub async fn move_out(
     if let Some(known) = remembered.found.clone().filter(|known| left_behind && known.grant.source() == *former) {
         let deletion = Deletion { since: Timestamp::now(), retain: true, abandon_channel: false };
         let desired = validate::farewell(&object, context.options.callback_base.as_deref(), deletion);
-        if let Ok(driver) = Driver::new(context, api, &known, &desired, object.clone()) {
+        if let Ok(driver) = Driver::new(context, turn, api, &known, &desired, object.clone()) {
             let asked = remembered.asked.clone().unwrap_or_default();
             let (step, observed) = Box::pin(driver.run(&remembered, &asked)).await?;
             if step != Step::Finish {
