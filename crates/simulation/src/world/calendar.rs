@@ -62,6 +62,13 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it is in these dates, or was before it changed.
+    #[must_use]
+    pub fn touches(&self, dates: &Span, zone: &TimeZone) -> bool {
+        let present = (self.event.start, self.event.end);
+        dates.holds(present, zone) || self.former.iter().any(|former| dates.holds(*former, zone))
+    }
+
     fn key(&self) -> Key {
         (self.event.id.clone(), self.event.calendar_id.clone())
     }
@@ -202,7 +209,9 @@ impl Calendars {
 
     fn bury(&mut self, key: &Key, now: Timestamp) {
         let Some(entry) = self.remove(key) else { return };
-        if !self.style.no_tombstones {
+        if self.style.no_tombstones {
+            self.vanished.insert(key.0.clone());
+        } else {
             self.insert(Entry { deleted: true, modified: now, ..entry });
         }
     }
