@@ -6,7 +6,7 @@ use std::time::Duration;
 use calendar_sync::{CONFIRM_AFTER, Desired, Event, Mode, Snapshot, Visibility};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use crate::world::calendar::{Calendars, Entry, Span, wanted};
+use crate::world::calendar::{Calendars, Entry, InOrder, Span, wanted};
 use crate::world::later;
 
 /// Steps of a pass take time, and passes follow each other.
@@ -233,10 +233,8 @@ impl Goal<'_> {
         (must, Span::new((near, farthest), zone))
     }
 
-    fn differs(&self, copy: Option<&Snapshot>, uid: &str, (must, may): (Span, Span)) -> bool {
+    fn differs(&self, stored: Option<&Event>, entry: Option<&Entry>, (must, may): (Span, Span)) -> bool {
         let zone = &self.desired.time_zone;
-        let stored = Self::stored(copy, uid);
-        let entry = self.entry(uid);
         let Some(entry) = entry else {
             return stored.is_some_and(|stored| !must.is_left_soon(stored.end, zone));
         };
@@ -276,7 +274,11 @@ impl Goal<'_> {
     }
 
     fn entry(&self, uid: &str) -> Option<&Entry> {
-        self.calendars.of(uid).iter().find(|entry| !entry.deleted && wanted(entry, &self.desired.filter))
+        self.present(self.calendars.of(uid))
+    }
+
+    fn present<'e>(&self, entries: &'e [Entry]) -> Option<&'e Entry> {
+        entries.iter().find(|entry| !entry.deleted && wanted(entry, &self.desired.filter))
     }
 
     /// When a sweep has read the event, at the latest.
@@ -316,7 +318,14 @@ impl Ledger {
         loss: Option<Loss>,
     ) -> Result<(), String> {
         let ranges = goal.ranges();
-        let (different, alike): (Vec<_>, Vec<_>) = uids.partition(|uid| goal.differs(copy, uid, ranges));
+        let mut uids = uids.peekable();
+        let first = uids.peek().map_or("", |uid| uid.as_str());
+        let mut stored = copy.map(|copy| InOrder::from(&copy.events, first));
+        let mut entries = goal.calendars.in_order(first);
+        let (different, alike): (Vec<_>, Vec<_>) = uids.partition(|uid| {
+            let entry = entries.next(uid).and_then(|entries| goal.present(entries));
+            goal.differs(stored.as_mut().and_then(|stored| stored.next(uid)), entry, ranges)
+        });
         for uid in alike {
             if let Some(pending) = self.pending.remove(uid) {
                 self.arrived(goal, &pending).map_err(|late| format!("{uid} came late: {late}"))?;

@@ -95,6 +95,8 @@ struct Run<'a> {
     /// When a look at a silent channel found what it had not announced.
     silence_found: Option<Timestamp>,
     versions: usize,
+    /// Those that the subscription may come to have.
+    zones: [TimeZone; ZONES.len()],
     /// Since when deletions are held back, on our clock.
     held: Option<Timestamp>,
     /// A copy of the store from some midnight, as long as deltas tell of all that has happened since.
@@ -158,6 +160,7 @@ impl<'a> Run<'a> {
             kept: BTreeMap::new(),
             silence_found: None,
             versions: 0,
+            zones: std::array::from_fn(plan::zone),
             held: None,
             backup: None,
         };
@@ -339,9 +342,9 @@ impl<'a> Run<'a> {
     }
 
     fn midnight(&mut self) -> Result<(), String> {
-        let next = |zone: TimeZone| zone.start_of(zone.date(self.time).saturating_add(1.day()));
+        let next = |zone: &TimeZone| zone.start_of(zone.date(self.time).saturating_add(1.day()));
         // The zone of the subscription may be any of them by then.
-        if let Some(next) = (0..ZONES.len()).map(plan::zone).map(next).min() {
+        if let Some(next) = self.zones.iter().map(next).min() {
             self.put_on_agenda(next, Due::Midnight);
         }
         let old = later(self.time, SignedDuration::from_hours(-24 * 60));

@@ -133,7 +133,10 @@ impl Driver {
             bug.before(&mut pass, world.now);
         }
         let step = calendar_sync::next(&pass.desired, &pass.observed, world.now);
-        let step = bug.map_or(step.clone(), |bug| bug.instead_of(step, &pass, world.now));
+        let step = match bug {
+            Some(bug) => bug.instead_of(step, &pass, world.now),
+            None => step,
+        };
         world.took(self.number, &step);
         let fault = strikes(&step, &pass);
         let mut outcome = match &step {
