@@ -187,6 +187,7 @@ impl Run<'_> {
         }
         self.world.happened();
         if self.random.u8(0..4) == 0 && self.world.notify(NotificationType::GdprRequested) {
+            *self.report.struck.entry("erasure demanded").or_default() += 1;
             let rest = self.world.settle()?;
             is_erased(&self.world, &rest)?;
             // A person takes it back.

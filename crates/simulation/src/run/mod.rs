@@ -17,6 +17,8 @@ use calendar_sync::{Snapshot, Step, TimeZone, Why};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
+pub use self::strikes::Struck;
+
 use self::strikes::Strikes;
 use crate::happening::{Happening, Trouble, ZONES};
 use crate::ledger::{Ledger, Loss, Repair};
@@ -34,6 +36,8 @@ pub struct Report {
     pub divergence: Option<String>,
     /// Troubles that struck, by kind; those that found nothing to strike are not counted.
     pub struck: BTreeMap<&'static str, u64>,
+    /// What befell single steps, by their kind.
+    pub steps: BTreeMap<&'static str, Struck>,
     /// The slowest repair of each kind.
     pub slowest: BTreeMap<Loss, Repair>,
     /// Requests to Cronofy.

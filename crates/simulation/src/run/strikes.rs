@@ -7,11 +7,29 @@ use super::Run;
 use crate::happening::Trouble;
 use crate::world::driver::{Pass, Progress};
 use crate::world::faults::Fault;
+use crate::world::journal;
 
 /// Steps of a pass that a fault passes over, at most.
 const MOST_PASSED_OVER: u32 = 9;
 /// The same of faults that few steps can suffer.
 const FEW_PASSED_OVER: u32 = 2;
+
+/// What befell steps of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Struck {
+    /// Faults that struck one.
+    pub failed: u64,
+    /// Processes that died after one, in the middle of a pass.
+    pub died: u64,
+}
+
+impl Struck {
+    /// Takes more in.
+    pub fn join(&mut self, other: Self) {
+        self.failed += other.failed;
+        self.died += other.died;
+    }
+}
 
 /// What waits for its step.
 #[derive(Clone, Debug, Default)]
@@ -69,18 +87,21 @@ impl Run<'_> {
         let refusing = self.world.cronofy.refusing.is_some();
         let token = self.world.drivers.get(driver).is_some_and(|driver| driver.has_good_token(&self.world));
         let strikes = &mut self.strikes;
-        let mut struck = None;
+        let (mut struck, mut kind) = (None, "");
         let progress = self.world.step_struck(driver, &mut |step, pass| {
+            kind = journal::kind(step);
             // What is refused anyway suffers no other fault.
             let refused = step.needs_token() && (refusing || !token) || *step == Step::RefreshToken && refusing;
             struck = (!refused).then(|| strikes.fault_of(step, pass)).flatten();
             struck
         });
         if let Some(fault) = struck {
+            self.report.steps.entry(kind).or_default().failed += 1;
             self.struck_by(fault);
         }
         if progress == Progress::Going && self.strikes.crashes() {
             self.day.disturbances += 1;
+            self.report.steps.entry(kind).or_default().died += 1;
             self.count(Trouble::Crash, true);
             self.crash(driver);
         }
