@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use crate::ledger::{Loss, Repair};
 use crate::plan::Plan;
 use crate::plant::Bug;
-use crate::run::{Report, run};
+use crate::run::{Report, Struck, run};
 
 /// What the runs came to.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Summary {
     pub divergences: BTreeMap<u64, String>,
     /// Troubles that struck, by kind.
     pub struck: BTreeMap<&'static str, u64>,
+    /// What befell single steps, by their kind.
+    pub steps: BTreeMap<&'static str, Struck>,
     /// The slowest repair of each kind.
     pub slowest: BTreeMap<Loss, Repair>,
     /// Requests to Cronofy.
@@ -36,13 +38,16 @@ pub struct Summary {
 
 impl Summary {
     fn take(&mut self, seed: u64, report: Report) {
-        let Report { divergence, struck, slowest, requests, changes, hash: _, journal: _ } = report;
+        let Report { divergence, struck, steps, slowest, requests, changes, hash: _, journal: _ } = report;
         self.runs += 1;
         self.requests += requests;
         self.changes += changes;
         self.divergences.extend(divergence.map(|what| (seed, what)));
         for (kind, count) in struck {
             *self.struck.entry(kind).or_default() += count;
+        }
+        for (kind, struck) in steps {
+            self.steps.entry(kind).or_default().join(struck);
         }
         for (loss, repair) in slowest {
             self.slowest.entry(loss).and_modify(|slowest| slowest.join(repair)).or_insert(repair);
@@ -79,7 +84,7 @@ pub fn campaign(seeds: Range<u64>, days: u32, bug: Option<Bug>, stop_at_first: b
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { runs, days, divergences, struck, slowest, requests, changes } = self;
+        let Summary { runs, days, divergences, struck, steps, slowest, requests, changes } = self;
         let faults: u64 = struck.values().sum();
         writeln!(f, "| runs | days each | changes | faults | requests a day | divergences |")?;
         writeln!(f, "| ---: | ---: | ---: | ---: | ---: | ---: |")?;
@@ -95,7 +100,9 @@ impl fmt::Display for Summary {
             }
         }
         writeln!(f, "\n| fault | struck |\n| --- | ---: |")?;
-        struck.iter().try_for_each(|(kind, count)| writeln!(f, "| {kind} | {count} |"))
+        struck.iter().try_for_each(|(kind, count)| writeln!(f, "| {kind} | {count} |"))?;
+        writeln!(f, "\n| step | faults that struck it | crashes after it |\n| --- | ---: | ---: |")?;
+        steps.iter().try_for_each(|(kind, Struck { failed, died })| writeln!(f, "| {kind} | {failed} | {died} |"))
     }
 }
 

@@ -76,11 +76,11 @@ pub enum Trouble {
     Unreachable,
     /// Every request is refused.
     Away,
-    /// Every request is answered with 429.
-    Limited,
-    /// The next step fails like this.
+    /// Every request is answered with 429, with or without `Retry-After`.
+    Limited(Option<u64>),
+    /// A step fails like this: one of the next that can.
     Step(Fault),
-    /// The process dies and comes back.
+    /// The process dies and comes back: at rest, or after one of its next steps.
     Crash,
     /// Our clock jumps by so many seconds against Cronofy's.
     Clock(i64),
@@ -130,7 +130,7 @@ impl Trouble {
             Trouble::Silent => "channel silent",
             Trouble::Unreachable => "webhook unreachable",
             Trouble::Away => "Cronofy away",
-            Trouble::Limited => "requests limited",
+            Trouble::Limited(_) => "requests limited",
             Trouble::Step(Fault::AnswerLost) => "answer lost",
             Trouble::Step(Fault::Refused(_)) => "request refused or page gone",
             Trouble::Crash => "crash",

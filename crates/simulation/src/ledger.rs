@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use calendar_sync::{Desired, Event, Mode, Snapshot, Visibility};
+use calendar_sync::{CONFIRM_AFTER, Desired, Event, Mode, Snapshot, Visibility};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use crate::world::calendar::{Calendars, Entry, Span, wanted};
+use crate::world::calendar::{Calendars, Entry, InOrder, Span, wanted};
 use crate::world::later;
 
 /// Steps of a pass take time, and passes follow each other.
@@ -34,8 +34,8 @@ pub enum Loss {
     Polled,
     /// An event came into the window.
     Entered,
-    /// An event has left the window.
-    Left,
+    /// An event came into a window that is narrower than Cronofy's: it was to be in the copy before.
+    ReadAhead,
     /// An event vanished without a trace, or was passed over while pages shifted.
     Untold,
     /// A person changed the spec.
@@ -59,7 +59,7 @@ impl Loss {
         Loss::OwnWrite,
         Loss::Polled,
         Loss::Entered,
-        Loss::Left,
+        Loss::ReadAhead,
         Loss::Untold,
         Loss::Edited,
         Loss::Spoiled,
@@ -79,7 +79,7 @@ impl Loss {
             Loss::OwnWrite => "changed by the application itself",
             Loss::Polled => "mode Poll",
             Loss::Entered => "came into the window",
-            Loss::Left => "left the window",
+            Loss::ReadAhead => "came into a window narrower than Cronofy's",
             Loss::Untold => "vanished without a trace, or passed over by shifting pages",
             Loss::Edited => "the spec was changed",
             Loss::Spoiled => "the output was spoiled",
@@ -92,11 +92,11 @@ impl Loss {
     #[must_use]
     pub fn field(self) -> &'static str {
         match self {
-            Loss::Announced | Loss::Edited | Loss::Spoiled | Loss::Restored => "a few reads",
+            Loss::Announced | Loss::ReadAhead | Loss::Edited | Loss::Spoiled | Loss::Restored => "a few reads",
             Loss::Lost | Loss::Closed | Loss::ShownLate | Loss::OwnWrite => "channelCheck",
             Loss::Fallback => "2 min and fallbackPoll",
             Loss::Polled => "poll",
-            Loss::Entered | Loss::Left => "horizonSweep and a day",
+            Loss::Entered => "horizonSweep and a day",
             Loss::Untold => "fullSync",
             Loss::Away => "an hour and a tenth",
         }
@@ -112,11 +112,11 @@ impl Loss {
             Mode::Poll => span(intervals.poll),
         };
         let bound = match self {
-            Loss::Announced | Loss::Edited | Loss::Spoiled | Loss::Restored => SignedDuration::ZERO,
+            Loss::Announced | Loss::ReadAhead | Loss::Edited | Loss::Spoiled | Loss::Restored => SignedDuration::ZERO,
             Loss::Lost | Loss::Closed | Loss::ShownLate | Loss::OwnWrite => found,
             Loss::Fallback => span(intervals.fallback_poll) + SignedDuration::from_mins(2),
             Loss::Polled => span(intervals.poll),
-            Loss::Entered | Loss::Left => sweep(desired),
+            Loss::Entered => sweep(desired),
             // Many at once are looked for a second time.
             Loss::Untold => span(intervals.full_sync) + SignedDuration::from_mins(11),
             Loss::Away => SignedDuration::from_mins(66),
@@ -129,8 +129,19 @@ impl Loss {
 fn sweep(desired: &Desired) -> SignedDuration {
     let day = SignedDuration::from_hours(24);
     let interval = SignedDuration::try_from(desired.intervals.horizon_sweep).unwrap_or(SignedDuration::MAX);
-    let whole = SignedDuration::from_hours((interval.as_hours() / 24 * 24).max(24));
-    whole + interval.min(day) + SignedDuration::from_mins(3)
+    SignedDuration::from_hours(sweep_days(desired) * 24) + interval.min(day) + SignedDuration::from_mins(3)
+}
+
+/// Whole days from one sweep to the next.
+fn sweep_days(desired: &Desired) -> i64 {
+    i64::try_from(desired.intervals.horizon_sweep.as_secs() / (24 * 60 * 60)).unwrap_or(i64::MAX).max(1)
+}
+
+/// Whether the window ends so long before Cronofy's that nothing enters it unread.
+#[must_use]
+pub fn reads_ahead(desired: &Desired) -> bool {
+    let (_, future) = desired.window.days();
+    i64::from(future) + sweep_days(desired) + 3 <= i64::from(calendar_sync::FUTURE_DAYS)
 }
 
 /// One event that is not in the copy as it should be.
@@ -144,16 +155,28 @@ pub struct Pending {
     pub deadline: Timestamp,
 }
 
+/// Until when something must be in the copy.
+struct Dues {
+    /// By its own reason, and our clock.
+    own: Timestamp,
+    /// Because of what kept it back, since when, if anything did.
+    excused: Option<(Timestamp, Timestamp)>,
+}
+
 /// How far the copy is from the calendar.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     pending: BTreeMap<String, Pending>,
     /// What became of the last change of each.
-    causes: BTreeMap<String, Loss>,
-    /// When something that kept all from being done was over.
+    causes: BTreeMap<String, (Loss, Timestamp)>,
+    /// The last moment at which something outside kept all from being done: after that it is tried again.
     pub over: Option<Timestamp>,
-    /// The last moment at which nothing could be done.
-    pub excused: Option<Timestamp>,
+    /// When a process began last.
+    pub started: Option<Timestamp>,
+    /// When deletions began last to be held back until a second look.
+    pub held: Option<Timestamp>,
+    /// The last moment at which a read may have passed over what no delta tells afterwards.
+    pub passed_over: Option<Timestamp>,
     /// Until when a profile was not complete, so that absence told nothing.
     pub unsure: Option<Timestamp>,
     /// When our clock jumped last.
@@ -210,10 +233,8 @@ impl Goal<'_> {
         (must, Span::new((near, farthest), zone))
     }
 
-    fn differs(&self, copy: Option<&Snapshot>, uid: &str, (must, may): (Span, Span)) -> bool {
+    fn differs(&self, stored: Option<&Event>, entry: Option<&Entry>, (must, may): (Span, Span)) -> bool {
         let zone = &self.desired.time_zone;
-        let stored = Self::stored(copy, uid);
-        let entry = self.entry(uid);
         let Some(entry) = entry else {
             return stored.is_some_and(|stored| !must.is_left_soon(stored.end, zone));
         };
@@ -240,8 +261,24 @@ impl Goal<'_> {
         })
     }
 
+    /// Whether a delta shows something of what changed then.
+    #[must_use]
+    pub fn is_shown(&self, copy: Option<&Snapshot>, uid: &str, modified: Timestamp) -> bool {
+        let (zone, (must, _)) = (&self.desired.time_zone, self.ranges());
+        // Deltas go no further than what was read before.
+        let must = copy.map_or(must, |copy| must.to_earlier(zone.start_of(copy.swept_through)));
+        let shown = |entry: &Entry| {
+            entry.modified == modified && wanted(entry, &self.desired.filter) && entry.touches(&must, zone)
+        };
+        self.calendars.of(uid).iter().any(shown)
+    }
+
     fn entry(&self, uid: &str) -> Option<&Entry> {
-        self.calendars.of(uid).iter().find(|entry| !entry.deleted && wanted(entry, &self.desired.filter))
+        self.present(self.calendars.of(uid))
+    }
+
+    fn present<'e>(&self, entries: &'e [Entry]) -> Option<&'e Entry> {
+        entries.iter().find(|entry| !entry.deleted && wanted(entry, &self.desired.filter))
     }
 
     /// When a sweep has read the event, at the latest.
@@ -281,10 +318,17 @@ impl Ledger {
         loss: Option<Loss>,
     ) -> Result<(), String> {
         let ranges = goal.ranges();
-        let (different, alike): (Vec<_>, Vec<_>) = uids.partition(|uid| goal.differs(copy, uid, ranges));
+        let mut uids = uids.peekable();
+        let first = uids.peek().map_or("", |uid| uid.as_str());
+        let mut stored = copy.map(|copy| InOrder::from(&copy.events, first));
+        let mut entries = goal.calendars.in_order(first);
+        let (different, alike): (Vec<_>, Vec<_>) = uids.partition(|uid| {
+            let entry = entries.next(uid).and_then(|entries| goal.present(entries));
+            goal.differs(stored.as_mut().and_then(|stored| stored.next(uid)), entry, ranges)
+        });
         for uid in alike {
             if let Some(pending) = self.pending.remove(uid) {
-                self.arrived(goal, &pending);
+                self.arrived(goal, &pending).map_err(|late| format!("{uid} came late: {late}"))?;
             }
         }
         for uid in different {
@@ -298,38 +342,58 @@ impl Ledger {
                 continue;
             }
             // A read that began before the change may be stored after it.
-            let changed = goal.calendars.of(uid).iter().map(|entry| entry.modified).max();
-            let crossed = changed.is_some_and(|changed| goal.time.duration_since(changed) < READ);
-            let caused = self.causes.get(uid).copied().filter(|_| crossed);
+            let crossed = |changed: Timestamp| goal.time.duration_since(changed) < READ;
+            let caused = self.causes.get(uid).filter(|(_, changed)| crossed(*changed)).map(|(loss, _)| *loss);
             let Some(loss) = loss.or(caused) else {
                 let is = copy.and_then(|copy| copy.events.get(uid));
                 let there = goal.entry(uid);
                 return Err(format!("{uid} was as it should be, and is not after a commit: {is:?} for {there:?}"));
             };
-            let own = later(goal.time, loss.bound(goal.desired));
+            let (loss, since) = match loss {
+                Loss::ReadAhead => self.why_unread(goal, uid),
+                loss => (loss, goal.time),
+            };
+            let own = later(since, loss.bound(goal.desired));
             let (loss, deadline) =
                 swept.filter(|swept| *swept > own).map_or((loss, own), |swept| (Loss::Entered, swept));
-            self.pending.insert(uid.clone(), Pending { since: goal.time, loss, deadline });
+            self.pending.insert(uid.clone(), Pending { since, loss, deadline });
         }
         Ok(())
     }
 
-    fn arrived(&mut self, goal: &Goal<'_>, pending: &Pending) {
-        let excused = self.excused.max(self.unsure);
-        let excused = excused.filter(|excused| *excused > pending.since && goal.time > pending.deadline);
-        let (loss, since, bound) = if let Some(excused) = excused {
-            // Where a profile was broken last, it counts from when that is known to be whole.
-            let last = self.unsure.unwrap_or(Timestamp::MIN);
-            let over = self.over.filter(|over| *over > pending.since && *over <= excused && *over >= last);
-            (Loss::Away, over.unwrap_or(excused), Loss::Away.bound(goal.desired))
-        } else {
+    /// Why something comes into a window unread although it was to be read before, and since when: it changed late, and nobody
+    /// has told of that yet, or reads passed it over.
+    fn why_unread(&self, goal: &Goal<'_>, uid: &str) -> (Loss, Timestamp) {
+        let bound = |loss: Loss| loss.bound(goal.desired);
+        // A notification may have been lost after all.
+        let lost = Loss::Lost;
+        let cause = self
+            .causes
+            .get(uid)
+            .map(|(cause, changed)| (if bound(*cause) > bound(lost) { *cause } else { lost }, *changed));
+        let passed_over = self.passed_over.map(|time| (Loss::Untold, time));
+        let mut reasons = cause.into_iter().chain(passed_over);
+        reasons.find(|(loss, since)| later(*since, bound(*loss)) > goal.time).unwrap_or((Loss::ReadAhead, goal.time))
+    }
+
+    /// Notes what has arrived.
+    ///
+    /// # Errors
+    /// If that is later than it may be.
+    fn arrived(&mut self, goal: &Goal<'_>, pending: &Pending) -> Result<(), String> {
+        let Dues { own, excused } = self.dues(goal.desired, pending);
+        let (loss, since, due) = match excused {
+            Some((since, due)) if goal.time > own => (Loss::Away, since, due),
             // Later than its deadline only because of a clock that had jumped.
-            let late = goal.time > pending.deadline;
-            let by = if late { self.due(goal.desired, pending).max(pending.deadline) } else { pending.deadline };
-            (pending.loss, pending.since, by.duration_since(pending.since))
+            _ => (pending.loss, pending.since, if goal.time > pending.deadline { own } else { pending.deadline }),
         };
+        if goal.time > due {
+            return Err(format!("{pending:?}, {loss:?} since {since}, was due by {due}"));
+        }
+        let bound = if loss == Loss::Away { loss.bound(goal.desired) } else { due.duration_since(since) };
         let repair = Repair { count: 1, took: goal.time.duration_since(since), bound };
         self.slowest.entry(loss).and_modify(|slowest| slowest.join(repair)).or_insert(repair);
+        Ok(())
     }
 
     /// The reason of what is pending for `from` is another one now.
@@ -341,8 +405,15 @@ impl Ledger {
     }
 
     /// Notes what becomes of a change that is made now.
-    pub fn caused(&mut self, uids: impl Iterator<Item = String>, loss: Loss) {
-        self.causes.extend(uids.map(|uid| (uid, loss)));
+    pub fn caused(&mut self, uids: impl Iterator<Item = String>, now: Timestamp, loss: Loss) {
+        self.causes.extend(uids.map(|uid| (uid, (loss, now))));
+    }
+
+    /// What is pending of it is about something else now, unless that is as untold as it was before.
+    pub fn forget_others(&mut self, uid: &str, loss: Loss) {
+        if loss != Loss::Untold || self.pending.get(uid).is_some_and(|pending| pending.loss != loss) {
+            self.pending.remove(uid);
+        }
     }
 
     /// What is pending of these is about something else now.
@@ -364,28 +435,45 @@ impl Ledger {
 
     /// Until when it must be in the copy, all things considered.
     fn due(&self, desired: &Desired, pending: &Pending) -> Timestamp {
+        let Dues { own, excused } = self.dues(desired, pending);
+        excused.map_or(own, |(_, due)| due.max(own))
+    }
+
+    fn dues(&self, desired: &Desired, pending: &Pending) -> Dues {
         let again = if pending.loss == Loss::Untold { SignedDuration::from_mins(11) } else { SignedDuration::ZERO };
         let by_absence = matches!(pending.loss, Loss::Untold | Loss::Edited | Loss::Spoiled);
-        let excused = self.excused.max(self.unsure.filter(|_| by_absence));
-        let work = WORK + SignedDuration::from_mins(2) + again;
-        let excused = excused.map_or(Timestamp::MIN, |excused| later(excused, work));
+        let work = WORK + SignedDuration::from_mins(2);
         // A time that was noted by a clock that was an hour ahead is believed.
         let tolerance = SignedDuration::from_mins(70);
         let regular = pending.loss.bound(desired) + tolerance;
-        let jumped_within =
-            |span: SignedDuration| self.jumped.is_some_and(|jumped| pending.deadline.duration_since(jumped) < span);
+        let away = Loss::Away.bound(desired);
+        let jumped = |by: Timestamp, span: SignedDuration| self.jumped.is_some_and(|it| by.duration_since(it) < span);
         // A process that starts knows nothing of how wrong the clock is, or was when it was last told that something is done.
         // And what is due in days is not looked at sooner because the clock is known to be behind.
-        let started =
-            self.excused.is_some_and(|excused| pending.deadline.duration_since(excused) < regular + MOST_JUMP);
-        let waits = if jumped_within(regular + MOST_JUMP) && (started || pending.loss == Loss::Untold) {
+        let started = self.over.max(self.started);
+        let started = started.is_some_and(|it| pending.deadline.duration_since(it) < regular + MOST_JUMP);
+        let waits = if jumped(pending.deadline, regular + MOST_JUMP) && (started || pending.loss == Loss::Untold) {
             tolerance + MOST_JUMP
-        } else if jumped_within(regular) {
+        } else if jumped(pending.deadline, regular) {
             tolerance
         } else {
             SignedDuration::ZERO
         };
-        later(pending.deadline, waits).max(excused)
+        // After whatever kept all from being done, it is tried again within an hour.
+        let retried = self.over.map(|over| {
+            let waits = if jumped(over, away + tolerance) { tolerance } else { SignedDuration::ZERO };
+            (over, later(over, away + waits))
+        });
+        let whole = self.unsure.filter(|_| by_absence).map(|unsure| (unsure, later(unsure, work + again)));
+        // A second look decides, where the first one was in time.
+        let in_time = retried.map_or(pending.deadline, |(_, due)| due.max(pending.deadline));
+        let seen_twice = self.held.filter(|held| *held <= in_time).map(|held| {
+            let confirmed = SignedDuration::try_from(CONFIRM_AFTER).unwrap_or(SignedDuration::MAX);
+            let waits = if jumped(held, away + tolerance) { tolerance } else { SignedDuration::ZERO };
+            (held, later(held, confirmed + work + waits))
+        });
+        let excused = [retried, whole, seen_twice].into_iter().flatten().max_by_key(|(_, due)| *due);
+        Dues { own: later(pending.deadline, waits), excused }
     }
 
     /// What should have arrived by now, of what can be known.
@@ -420,9 +508,8 @@ impl Ledger {
         self.pending.is_empty()
     }
 
-    /// The first that has not arrived.
-    #[must_use]
-    pub fn first(&self) -> Option<(&String, &Pending)> {
-        self.pending.first_key_value()
+    /// What has not arrived.
+    pub fn pending(&self) -> impl Iterator<Item = (&String, &Pending)> {
+        self.pending.iter()
     }
 }

@@ -107,7 +107,7 @@ impl Plan {
             if over >= self.calm {
                 break;
             }
-            if !is_passable(trouble, &self.desired) {
+            if !is_passable(trouble, &self.desired, self.switches) {
                 continue;
             }
             self.at(time, Happening::Strikes(trouble));
@@ -204,15 +204,20 @@ fn visibility(random: &mut Rng) -> Visibility {
     }
 }
 
+fn one_in(random: &mut Rng, of: u8) -> bool {
+    random.u8(0..of) == 0
+}
+
 fn switches(random: &mut Rng) -> Switches {
     Switches {
         second_channel: random.bool(),
-        closed_listed: false,
+        closed_listed: one_in(random, 6),
         page_size: random.usize(6..40),
         live_pages: random.bool(),
         shifting_pages: false,
-        tells_time: true,
+        tells_time: !one_in(random, 8),
         rotates: random.bool(),
+        grace: random.bool(),
         skew: SignedDuration::ZERO,
         changes_since_off: SignedDuration::from_secs(random.i64(-300..60)),
         listing_lag: SignedDuration::ZERO,
@@ -221,8 +226,12 @@ fn switches(random: &mut Rng) -> Switches {
 
 fn style(random: &mut Rng) -> Style {
     Style {
-        moves: if random.bool() { Moves::SameUid } else { Moves::NewUid },
-        no_tombstones: false,
+        moves: match random.u8(0..5) {
+            0 | 1 => Moves::SameUid,
+            2 | 3 => Moves::NewUid,
+            _ => Moves::Silently,
+        },
+        no_tombstones: one_in(random, 8),
         latest_first: random.bool(),
         beyond_range: random.bool(),
         edges_in_zone: random.bool(),
@@ -238,7 +247,7 @@ fn trouble(random: &mut Rng, events: usize) -> Trouble {
         6 => Trouble::Silent,
         7 => Trouble::Unreachable,
         8 => Trouble::Away,
-        9 => Trouble::Limited,
+        9 => Trouble::Limited(random.bool().then_some(45)),
         10..=12 => Trouble::Step(Fault::AnswerLost),
         13..=15 => Trouble::Step(Fault::Refused(refusal(random))),
         16 | 17 => Trouble::Crash,
@@ -267,7 +276,7 @@ fn refusal(random: &mut Rng) -> Refusal {
         0 => Refusal::Unavailable,
         1 => Refusal::Timeout,
         2 => Refusal::Unauthorized,
-        3 => Refusal::RateLimited(Some(90)),
+        3 => Refusal::RateLimited(random.bool().then_some(90)),
         _ => Refusal::PageGone,
     }
 }
@@ -278,7 +287,7 @@ fn lasts(random: &mut Rng, trouble: Trouble) -> SignedDuration {
         Trouble::Lost | Trouble::Doubled | Trouble::ShownLate | Trouble::ShiftingPages => (DAY / 2, 2 * DAY),
         Trouble::Late | Trouble::Silent | Trouble::Unreachable => (DAY / 4, DAY),
         Trouble::Away | Trouble::Full | Trouble::TwoDrivers | Trouble::Revoked => (1_800, DAY / 2),
-        Trouble::Limited => (60, 3_600),
+        Trouble::Limited(_) => (60, 3_600),
         Trouble::Down => (60, 8 * DAY),
         Trouble::Profile(_) | Trouble::Suspended => (3_600, 3 * DAY),
         Trouble::ListingLag => (DAY, 2 * DAY),
@@ -298,8 +307,10 @@ fn lasts(random: &mut Rng, trouble: Trouble) -> SignedDuration {
 }
 
 /// Whether the trouble can strike this subscription at all.
-fn is_passable(trouble: Trouble, desired: &Desired) -> bool {
+fn is_passable(trouble: Trouble, desired: &Desired, switches: Switches) -> bool {
     match trouble {
+        // Where Cronofy does not tell its clock, ours decides about the window.
+        Trouble::Clock(_) => switches.tells_time,
         Trouble::OwnWrite(_) => desired.filter.include_managed,
         _ => true,
     }

@@ -1,8 +1,9 @@
 //! Bugs that are put between the engine and the world, to see whether they are found. The engine itself knows nothing of them.
 
 use std::fmt;
+use std::time::Duration;
 
-use calendar_sync::{Event, Mode, Outcome, Purpose, Snapshot, Step, Stored};
+use calendar_sync::{Desired, Event, FUTURE_DAYS, Intervals, Mode, Outcome, Purpose, Snapshot, Step, Stored, Window};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::world::driver::Pass;
@@ -62,11 +63,15 @@ pub enum Bug {
     TrustBrokenProfiles,
     /// What stands in the store counts as what was written last.
     TrustRestoredStore,
+    /// Where the window is narrower than Cronofy's, nothing beyond it is read before it comes in.
+    CutReadAhead,
+    /// After a failure it is tried again hours later.
+    RetryLate,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 27] = [
         Bug::DropOverlap,
         Bug::SkipSweep,
         Bug::ClearMarkUnconditionally,
@@ -92,6 +97,8 @@ impl Bug {
         Bug::NeverPrune,
         Bug::TrustBrokenProfiles,
         Bug::TrustRestoredStore,
+        Bug::CutReadAhead,
+        Bug::RetryLate,
     ];
 
     /// The word for the command line.
@@ -123,6 +130,8 @@ impl Bug {
             Bug::NeverPrune => "never-prune",
             Bug::TrustBrokenProfiles => "trust-broken-profiles",
             Bug::TrustRestoredStore => "trust-restored-store",
+            Bug::CutReadAhead => "cut-read-ahead",
+            Bug::RetryLate => "retry-late",
         }
     }
 
@@ -130,6 +139,22 @@ impl Bug {
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|bug| bug.as_str() == word)
+    }
+
+    /// What a pass wrongly takes for wanted.
+    pub(crate) fn wants(self, desired: Desired) -> Desired {
+        /// So many days more than wanted are read with sweeps once a day.
+        const AHEAD: i32 = 3;
+        let (past, future) = desired.window.days();
+        if self != Bug::CutReadAhead || future <= AHEAD || future == FUTURE_DAYS {
+            return desired;
+        }
+        let horizon_sweep = Duration::from_hours(24);
+        Desired {
+            window: Window::new(past, future - AHEAD),
+            intervals: Intervals { horizon_sweep, ..desired.intervals },
+            ..desired
+        }
     }
 
     /// What the engine is wrongly told before it is asked.
@@ -172,6 +197,9 @@ impl Bug {
                 let until = Some(later(now, SignedDuration::from_hours(1)));
                 Step::Wait { until, why: calendar_sync::Why::FallbackPoll }
             }
+            (Bug::RetryLate, Step::Wait { until: Some(_), why: why @ calendar_sync::Why::Retry }) => {
+                Step::Wait { until: Some(later(now, SignedDuration::from_hours(5))), why }
+            }
             (Bug::WaitInThePast, Step::Wait { until: Some(_), why }) => Step::Wait { until: Some(now), why },
             (Bug::DeleteOnEmptyRead, Step::Commit(snapshot)) => {
                 let empty = pass.read.as_ref().is_some_and(|read| {
@@ -208,6 +236,9 @@ impl Bug {
             {
                 events.clear();
                 *more = false;
+                if let Some(read) = &mut pass.read {
+                    read.complete = true;
+                }
             }
             (Bug::TakeFirstPageOnly, _, Outcome::Page { more, .. }) => {
                 *more = false;

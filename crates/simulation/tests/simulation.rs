@@ -34,6 +34,15 @@ fn short_lives_do_not_diverge() {
 }
 
 #[test]
+fn faults_and_crashes_strike_all_along_a_pass() {
+    let summary = campaign(1..25, 60, None, false);
+    for kind in ["look at the store", "read the first page", "store the events", "write the status"] {
+        let struck = summary.steps.get(kind).copied().unwrap_or_default();
+        assert!(struck.failed > 0 && struck.died > 0, "{kind}: {struck:?} of {:?}", summary.steps);
+    }
+}
+
+#[test]
 fn a_bug_that_is_put_in_is_found() {
     let summary = campaign(1..9, 45, Some(Bug::IgnoreTombstones), true);
     assert!(!summary.divergences.is_empty());

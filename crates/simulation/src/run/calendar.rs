@@ -34,20 +34,30 @@ impl Run<'_> {
 
     /// What differs of an event that has changed then differs since now, and for that reason.
     fn changed(&mut self, number: usize, modified: Timestamp, loss: Loss) -> Result<(), String> {
-        for uid in uids(number) {
-            let calendars = &self.world.cronofy.calendars;
-            if !calendars.of(&uid).iter().any(|entry| entry.modified == modified) {
-                continue;
+        let losses = uids(number).map(|uid| (self.loss_of(&uid, modified, loss), uid));
+        for (loss, uid) in losses {
+            let Some(loss) = loss else { continue };
+            if loss == Loss::Untold {
+                self.backup = None;
             }
-            // A delta tells nothing of what had vanished before.
-            let loss = if calendars.is_untold(&uid) { Loss::Untold } else { loss };
-            if loss != Loss::Untold {
-                self.ledger.forget(std::iter::once(uid.clone()));
-            }
-            self.ledger.caused(std::iter::once(uid.clone()), loss);
+            self.ledger.forget_others(&uid, loss);
+            self.ledger.caused(std::iter::once(uid.clone()), self.time, loss);
             self.look_at(&BTreeSet::from([uid]), Some(loss))?;
         }
         Ok(())
+    }
+
+    /// What becomes of the change of one uid, if it changed then: a delta tells nothing of what has vanished, or left what is
+    /// read without a trace.
+    fn loss_of(&self, uid: &str, modified: Timestamp, loss: Loss) -> Option<Loss> {
+        let calendars = &self.world.cronofy.calendars;
+        let entries = calendars.of(uid);
+        let vanished = calendars.is_untold(uid);
+        if !entries.iter().any(|entry| entry.modified == modified) {
+            return (entries.is_empty() && vanished).then_some(Loss::Untold);
+        }
+        let left = !calendars.style.tells_all() && !self.goal().is_shown(self.world.store.snapshot(), uid, modified);
+        Some(if vanished || left { Loss::Untold } else { loss })
     }
 
     /// What was announced before is shown now, with the time at which it happened.
@@ -143,7 +153,7 @@ impl Run<'_> {
             return;
         }
         if tries > 27 {
-            self.world.cronofy.close(&notification.channel.id);
+            self.world.cronofy.close(&notification.channel.id, self.world.now);
             self.ledger.relabel(&self.world.wanted, &[Loss::Announced], Loss::Lost);
             return;
         }

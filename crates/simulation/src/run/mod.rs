@@ -2,10 +2,12 @@
 //!
 //! - `calendar`: what the owner changes, and what becomes of the notifications.
 //! - `troubles`: how each trouble strikes, and how it ends.
+//! - `strikes`: faults of single steps.
 //! - `judge`: what must hold.
 
 mod calendar;
 mod judge;
+mod strikes;
 mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +17,16 @@ use calendar_sync::{Snapshot, Step, TimeZone, Why};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
+pub use self::strikes::Struck;
+
+use self::strikes::Strikes;
 use crate::happening::{Happening, Trouble, ZONES};
 use crate::ledger::{Ledger, Loss, Repair};
 use crate::plan::{self, Plan};
 use crate::plant::Bug;
 use crate::world::calendar::uids;
 use crate::world::cronofy::{Fragile, Notification};
-use crate::world::driver::Progress;
-use crate::world::faults::Fault;
+use crate::world::driver::{Driver, Progress};
 use crate::world::{World, later};
 
 /// What came of a run.
@@ -32,6 +36,8 @@ pub struct Report {
     pub divergence: Option<String>,
     /// Troubles that struck, by kind; those that found nothing to strike are not counted.
     pub struck: BTreeMap<&'static str, u64>,
+    /// What befell single steps, by their kind.
+    pub steps: BTreeMap<&'static str, Struck>,
     /// The slowest repair of each kind.
     pub slowest: BTreeMap<Loss, Repair>,
     /// Requests to Cronofy.
@@ -77,7 +83,7 @@ struct Run<'a> {
     wakes: [Option<Timestamp>; 2],
     active: [bool; 2],
     rests: Option<Step>,
-    fault: Option<Fault>,
+    strikes: Strikes,
     /// Troubles under way, by kind.
     troubles: Vec<Trouble>,
     muted: BTreeSet<String>,
@@ -93,6 +99,10 @@ struct Run<'a> {
     /// When a look at a silent channel found what it had not announced.
     silence_found: Option<Timestamp>,
     versions: usize,
+    /// Those that the subscription may come to have.
+    zones: [TimeZone; ZONES.len()],
+    /// Since when deletions are held back, on our clock.
+    held: Option<Timestamp>,
     /// A copy of the store from some midnight, as long as deltas tell of all that has happened since.
     backup: Option<Snapshot>,
 }
@@ -141,7 +151,7 @@ impl<'a> Run<'a> {
             wakes: [None, None],
             active: [true, false],
             rests: None,
-            fault: None,
+            strikes: Strikes::default(),
             troubles: Vec::new(),
             muted: BTreeSet::new(),
             uids: Rc::new((0..plan.events).flat_map(uids).collect()),
@@ -154,6 +164,8 @@ impl<'a> Run<'a> {
             kept: BTreeMap::new(),
             silence_found: None,
             versions: 0,
+            zones: std::array::from_fn(plan::zone),
+            held: None,
             backup: None,
         };
         for (time, happening) in &plan.happenings {
@@ -204,8 +216,8 @@ impl<'a> Run<'a> {
         self.time = time;
         self.world.now = later(time, self.offset);
         self.world.cronofy.switches.skew = -self.offset;
-        if self.is_excused() {
-            self.ledger.excused = Some(time);
+        if self.is_away() {
+            self.ledger.over = Some(time);
         }
         if self.offset != SignedDuration::ZERO {
             self.ledger.jumped = Some(time);
@@ -213,19 +225,14 @@ impl<'a> Run<'a> {
         if self.world.cronofy.profile != Fragile::Connected {
             self.ledger.unsure = Some(time);
         }
-    }
-
-    /// Whether nothing can be done at present.
-    fn is_excused(&self) -> bool {
-        self.is_away()
-            || self.world.status.record.held.is_some()
-            || matches!(self.rests, Some(Step::Stop(_)))
-            || matches!(self.rests, Some(Step::Wait { why: Why::Retry, .. }) if !self.only_channel_failed())
+        if self.has(Trouble::ShiftingPages) || !self.is_profile_known() {
+            self.ledger.passed_over = Some(time);
+        }
     }
 
     /// Whether Cronofy, the operator or a person's leave is away.
     fn is_away(&self) -> bool {
-        [Trouble::Away, Trouble::Limited, Trouble::Down, Trouble::Suspended, Trouble::Revoked]
+        [Trouble::Away, Trouble::Limited(None), Trouble::Down, Trouble::Suspended, Trouble::Revoked]
             .into_iter()
             .any(|trouble| self.has(trouble))
     }
@@ -272,9 +279,10 @@ impl<'a> Run<'a> {
             self.day.passes += 1;
             self.world.happened();
         }
-        let fault = self.fault.take();
-        let refused = self.world.cronofy.requests;
-        match self.world.step(driver, fault) {
+        let hiccup = self.hiccup_comes();
+        match self.step(driver) {
+            // It has died meanwhile, and comes back.
+            Progress::Going if !self.world.drivers.get(driver).is_some_and(Driver::is_at_work) => {}
             Progress::Going => {
                 let pause = if driver == 1 && self.random.u8(..) < 6 { 600_000 } else { 900 };
                 let pause = SignedDuration::from_millis(self.random.i64(20..pause));
@@ -286,9 +294,11 @@ impl<'a> Run<'a> {
                 self.judge_channels()?;
             }
         }
-        if fault.is_some() && self.world.cronofy.requests > refused {
+        if hiccup && !self.world.cronofy.hiccup {
             self.day.disturbances += 1;
+            self.count(Trouble::Hiccup, true);
         }
+        self.note_hold();
         self.look_at_copy()
     }
 
@@ -308,9 +318,15 @@ impl<'a> Run<'a> {
         }
         if driver == 0 {
             self.rests = Some(step);
-            if self.is_excused() {
-                self.ledger.excused = Some(self.time);
-            }
+        }
+    }
+
+    /// Deletions that begin to be held back are late for a reason, until a second look.
+    fn note_hold(&mut self) {
+        let held = self.world.status.record.held.as_ref().map(|held| held.time);
+        if held != self.held {
+            self.held = held;
+            self.ledger.held = held.map(|_| self.time).or(self.ledger.held);
         }
     }
 
@@ -330,9 +346,9 @@ impl<'a> Run<'a> {
     }
 
     fn midnight(&mut self) -> Result<(), String> {
-        let next = |zone: TimeZone| zone.start_of(zone.date(self.time).saturating_add(1.day()));
+        let next = |zone: &TimeZone| zone.start_of(zone.date(self.time).saturating_add(1.day()));
         // The zone of the subscription may be any of them by then.
-        if let Some(next) = (0..ZONES.len()).map(plan::zone).map(next).min() {
+        if let Some(next) = self.zones.iter().map(next).min() {
             self.put_on_agenda(next, Due::Midnight);
         }
         let old = later(self.time, SignedDuration::from_hours(-24 * 60));
@@ -341,10 +357,6 @@ impl<'a> Run<'a> {
         if self.backup.is_none() || self.random.u8(..) < 80 {
             self.back_up();
         }
-        self.look_at_edges()
-    }
-
-    fn look_at_edges(&mut self) -> Result<(), String> {
-        self.look(Some(Loss::Entered))
+        self.look(Some(self.entered()))
     }
 }

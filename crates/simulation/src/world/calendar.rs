@@ -1,6 +1,9 @@
 //! The remote calendars: their events, what changed when, and what a read shows of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::iter::Peekable;
+use std::ops::Bound;
 
 use calendar_sync::{Event, EventTime, EventsRequest, FUTURE_DAYS, Filter, PAST_DAYS, RemoteEvent, TimeZone};
 use jiff::civil::Date;
@@ -62,6 +65,13 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it is in these dates, or was before it changed.
+    #[must_use]
+    pub fn touches(&self, dates: &Span, zone: &TimeZone) -> bool {
+        let present = (self.event.start, self.event.end);
+        dates.holds(present, zone) || self.former.iter().any(|former| dates.holds(*former, zone))
+    }
+
     fn key(&self) -> Key {
         (self.event.id.clone(), self.event.calendar_id.clone())
     }
@@ -96,6 +106,12 @@ impl Calendars {
     #[must_use]
     pub fn of(&self, uid: &str) -> &[Entry] {
         self.entries.get(uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The entries of uids that are asked for in their order, from this one on.
+    #[must_use]
+    pub fn in_order(&self, first: &str) -> InOrder<'_, Vec<Entry>> {
+        InOrder::from(&self.entries, first)
     }
 
     /// The entries of each uid.
@@ -202,7 +218,9 @@ impl Calendars {
 
     fn bury(&mut self, key: &Key, now: Timestamp) {
         let Some(entry) = self.remove(key) else { return };
-        if !self.style.no_tombstones {
+        if self.style.no_tombstones {
+            self.vanished.insert(key.0.clone());
+        } else {
             self.insert(Entry { deleted: true, modified: now, ..entry });
         }
     }
@@ -270,6 +288,32 @@ impl Calendars {
             || asked.holds(times, zone)
             || (changes && entry.former.iter().any(|former| asked.holds(*former, zone)));
         kept && in_range && (changes || !entry.deleted) && wanted(entry, &request.filter)
+    }
+}
+
+/// Values of keys that are asked for in their order: cheaper than to search for each.
+#[derive(Debug)]
+pub struct InOrder<'a, V> {
+    rest: Peekable<btree_map::Range<'a, String, V>>,
+}
+
+impl<'a, V> InOrder<'a, V> {
+    /// From that key on.
+    #[must_use]
+    pub fn from(map: &'a BTreeMap<String, V>, first: &str) -> Self {
+        Self { rest: map.range::<str, _>((Bound::Included(first), Bound::Unbounded)).peekable() }
+    }
+
+    /// The value of a key behind those that were asked for before.
+    pub fn next(&mut self, key: &str) -> Option<&'a V> {
+        loop {
+            let (next, _) = self.rest.peek()?;
+            match next.as_str().cmp(key) {
+                Ordering::Less => self.rest.next()?,
+                Ordering::Equal => return self.rest.next().map(|(_, value)| value),
+                Ordering::Greater => return None,
+            };
+        }
     }
 }
 

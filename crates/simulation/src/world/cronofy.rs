@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use calendar_sync::{
-    Account, ChannelFilter, EventsRequest, MOST_CHANNELS, NotificationType, Profile, RemoteChannel, RemoteEvent,
-    TimeZone,
+    Account, ChannelFilter, EventsRequest, MOST_CHANNELS, NotificationType, Profile, Purpose, RemoteChannel,
+    RemoteEvent, TimeZone,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,6 +15,8 @@ use super::later;
 
 /// The calendar whose profile can be disconnected.
 pub const FRAGILE: &str = "cal_b";
+/// How long closed channels stay in the listing, where they do. For ever would fill the account, by its listing.
+const LISTED_CLOSED: SignedDuration = SignedDuration::from_hours(24);
 /// Addresses of pages that are remembered; older ones lead nowhere.
 const MOST_PAGES: usize = 64;
 
@@ -24,7 +26,7 @@ const MOST_PAGES: usize = 64;
 pub struct Switches {
     /// An identical create makes a second channel instead of giving the one that exists.
     pub second_channel: bool,
-    /// Closed channels stay in the listing.
+    /// Closed channels stay in the listing, for a day.
     pub closed_listed: bool,
     /// Events on a page.
     pub page_size: usize,
@@ -36,6 +38,8 @@ pub struct Switches {
     pub tells_time: bool,
     /// A refresh gives another refresh token, and the one before is dead.
     pub rotates: bool,
+    /// The one before is good until the other one is shown, as long as its answer may have been lost.
+    pub grace: bool,
     /// Cronofy's clock less ours.
     pub skew: SignedDuration,
     /// How far `changes_since` is off the time of the change.
@@ -54,6 +58,7 @@ impl Default for Switches {
             shifting_pages: false,
             tells_time: true,
             rotates: false,
+            grace: false,
             skew: SignedDuration::ZERO,
             changes_since_off: SignedDuration::ZERO,
             listing_lag: SignedDuration::ZERO,
@@ -101,7 +106,8 @@ pub struct Cronofy {
     pub calendars: Calendars,
     /// The live channels.
     pub channels: Vec<RemoteChannel>,
-    closed: Vec<RemoteChannel>,
+    /// Closed channels, and until when they are listed, on Cronofy's clock.
+    closed: Vec<(RemoteChannel, Timestamp)>,
     /// Channels that the listing does not show yet.
     unlisted: Vec<(String, Timestamp)>,
     /// Channels of other applications that count as well.
@@ -119,6 +125,8 @@ pub struct Cronofy {
     access_tokens: BTreeSet<u64>,
     /// The refresh token that is good.
     pub grant: u64,
+    /// The one that it replaces, as long as that is good as well.
+    former_grant: Option<u64>,
     pages: BTreeMap<u64, Rest>,
     last_id: u64,
     last_channel: u64,
@@ -142,6 +150,7 @@ impl Cronofy {
             requests: 0,
             access_tokens: BTreeSet::new(),
             grant: 0,
+            former_grant: None,
             pages: BTreeMap::new(),
             last_id: 0,
             last_channel: 0,
@@ -156,15 +165,29 @@ impl Cronofy {
 
     /// An access token and the refresh token to use next, unless the one shown is dead.
     pub fn refresh(&mut self, shown: u64) -> Option<(u64, u64)> {
-        if shown != self.grant {
+        if !self.knows(shown) {
             return None;
         }
         let token = self.new_id();
         self.access_tokens.insert(token);
-        if self.switches.rotates {
+        if self.switches.rotates && shown == self.grant {
+            self.former_grant = self.switches.grace.then_some(shown);
             self.grant += 1;
         }
         Some((token, self.grant))
+    }
+
+    /// Whether a refresh token is good.
+    #[must_use]
+    pub fn knows(&self, shown: u64) -> bool {
+        shown == self.grant || self.former_grant == Some(shown)
+    }
+
+    /// The owner takes the authorization back.
+    pub fn revoke(&mut self) {
+        self.grant += 1_000;
+        self.former_grant = None;
+        self.expire_tokens();
     }
 
     /// Whether an access token is good.
@@ -201,10 +224,10 @@ impl Cronofy {
     /// The channels that are listed.
     #[must_use]
     pub fn list(&self, now: Timestamp) -> Vec<RemoteChannel> {
-        let shown = |channel: &&RemoteChannel| {
-            !self.unlisted.iter().any(|(id, from)| *id == channel.id && *from > self.clock(now))
-        };
-        let closed = self.closed.iter().filter(|_| self.switches.closed_listed);
+        let time = self.clock(now);
+        let shown =
+            |channel: &&RemoteChannel| !self.unlisted.iter().any(|(id, from)| *id == channel.id && *from > time);
+        let closed = self.closed.iter().filter(|(_, until)| *until > time).map(|(channel, _)| channel);
         let strangers = (0..self.strangers).map(|number| RemoteChannel {
             id: format!("foreign_{number:03}"),
             callback_url: format!("https://elsewhere.example.org/hook/{number}"),
@@ -238,12 +261,15 @@ impl Cronofy {
     }
 
     /// Closes a channel; whether it was there.
-    pub fn close(&mut self, id: &str) -> bool {
+    pub fn close(&mut self, id: &str, now: Timestamp) -> bool {
         let (closed, live): (Vec<_>, Vec<_>) = self.channels.drain(..).partition(|channel| channel.id == id);
         self.channels = live;
         let found = !closed.is_empty();
         if self.switches.closed_listed {
-            self.closed.extend(closed);
+            let time = self.clock(now);
+            self.closed.retain(|(_, until)| *until > time);
+            let until = later(time, LISTED_CLOSED);
+            self.closed.extend(closed.into_iter().map(|channel| (channel, until)));
         }
         found
     }
@@ -267,7 +293,7 @@ impl Cronofy {
                 let mut all = self.shown(request, zone, now);
                 (all.split_off(all.len().min(before)), before)
             }
-            None if everything && std::mem::take(&mut self.hiccup) => (Vec::new(), 0),
+            None if is_full(request) && std::mem::take(&mut self.hiccup) => (Vec::new(), 0),
             None => (self.shown(request, zone, now), 0),
         };
         let rest = shown.split_off(shown.len().min(size));
@@ -329,6 +355,13 @@ impl Cronofy {
     fn new_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
+    }
+}
+
+fn is_full(request: &EventsRequest) -> bool {
+    match request.purpose {
+        Purpose::Initial | Purpose::Full => true,
+        Purpose::Delta | Purpose::Check | Purpose::Poll | Purpose::Sweep => false,
     }
 }
 

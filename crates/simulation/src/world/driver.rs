@@ -84,6 +84,12 @@ impl Driver {
         status.is_still(left) && status.mark == *mark
     }
 
+    /// Whether Cronofy takes the access token that is at hand.
+    #[must_use]
+    pub fn has_good_token(&self, world: &World) -> bool {
+        self.token.is_some_and(|token| world.cronofy.accepts(token))
+    }
+
     /// Whether a pass is under way.
     #[must_use]
     pub fn is_at_work(&self) -> bool {
@@ -109,11 +115,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Begins a pass if none is under way, and takes one step.
-    pub fn step(&mut self, world: &mut World, fault: Option<Fault>) -> Progress {
+    /// Begins a pass if none is under way, and takes one step, with what `strikes` it.
+    pub fn step(&mut self, world: &mut World, strikes: &mut dyn FnMut(&Step, &Pass) -> Option<Fault>) -> Progress {
         let mut pass = self.pass.take().unwrap_or_else(|| {
             let known = world.status.clone();
             let desired = world.desired();
+            let desired = match world.bug {
+                Some(bug) => bug.wants(desired),
+                None => desired,
+            };
             let token = self.token.is_some();
             let observed = Observed::new(known.record.clone(), known.mark.clone(), self.memory.clone(), token);
             Pass { desired, observed, known, head: None, page: None, listed: None, read: None }
@@ -123,8 +133,12 @@ impl Driver {
             bug.before(&mut pass, world.now);
         }
         let step = calendar_sync::next(&pass.desired, &pass.observed, world.now);
-        let step = bug.map_or(step.clone(), |bug| bug.instead_of(step, &pass, world.now));
+        let step = match bug {
+            Some(bug) => bug.instead_of(step, &pass, world.now),
+            None => step,
+        };
         world.took(self.number, &step);
+        let fault = strikes(&step, &pass);
         let mut outcome = match &step {
             Step::Finish => {
                 world.finish(pass.observed.leaked);
@@ -134,6 +148,9 @@ impl Driver {
                 let record = pass.observed.record.clone();
                 if fault.is_some() || world.write(&mut pass.known, &record, pass.observed.acted_on).is_err() {
                     return Progress::Failed;
+                }
+                if matches!(step, Step::Wait { .. }) {
+                    world.judge_listed(pass.listed);
                 }
                 self.memory = pass.observed.memory;
                 let mark = status::cleared(&pass.observed.mark, pass.observed.acted_on);
@@ -204,6 +221,12 @@ impl Driver {
             self.token = None;
             return Outcome::Unauthorized;
         }
+        if *step == Step::RefreshToken && fault == Some(Fault::AnswerLost) {
+            // The operator stores a returned refresh token before anything else, but this one never reaches it: whether the
+            // one that it has is dead now is not documented (`Switches::grace`).
+            world.cronofy.refresh(world.status.grant);
+            return failed(Reason::CronofyUnreachable, Retry::Backoff);
+        }
         let outcome = self.effect(world, pass, step);
         match fault {
             Some(Fault::AnswerLost) => {
@@ -237,8 +260,9 @@ impl Driver {
             },
             Step::CheckAccount => Outcome::Account(world.cronofy.account()),
             Step::ListChannels => {
-                pass.listed = Some(world.audit.tick());
-                Outcome::Channels(world.cronofy.list(world.now))
+                let channels = world.cronofy.list(world.now);
+                pass.listed = Some(world.note_listing(&channels));
+                Outcome::Channels(channels)
             }
             Step::CreateChannel { callback_url, filter } => {
                 world.judge_create(self.number, pass.listed, &pass.known, &pass.desired, callback_url);
@@ -249,7 +273,11 @@ impl Driver {
             }
             Step::CloseChannel { id } => {
                 world.judge_close(&pass.desired, id);
-                if world.cronofy.close(id) { Outcome::ChannelClosed { id: id.clone() } } else { Outcome::NotFound }
+                if world.cronofy.close(id, world.now) {
+                    Outcome::ChannelClosed { id: id.clone() }
+                } else {
+                    Outcome::NotFound
+                }
             }
             Step::ReadEvents(request) => Self::read(world, pass, request),
             Step::Record(_) | Step::Wait { .. } | Step::Stop(_) | Step::Finish => {
@@ -305,6 +333,41 @@ impl Driver {
 pub(super) fn intended_url(known: &Status, desired: &Desired) -> Option<String> {
     let generation = known.record.channel.next?;
     Some(channel::callback_url(desired.callback_base.as_deref()?, &desired.uid, generation))
+}
+
+impl Pass {
+    /// Whether the step leaves the process, so that something can go wrong on its way: a rest that has nothing to write does
+    /// not.
+    #[must_use]
+    pub fn leaves(&self, step: &Step) -> bool {
+        match step {
+            Step::Wait { .. } | Step::Stop(_) => self.known.differs(&self.observed.record, self.observed.acted_on),
+            Step::ReadEvents(EventsRequest { page: 1.., .. }) => self.page.is_some(),
+            Step::Load
+            | Step::RefreshToken
+            | Step::CheckAccount
+            | Step::ListChannels
+            | Step::CreateChannel { .. }
+            | Step::CloseChannel { .. }
+            | Step::ReadEvents(_)
+            | Step::Commit(_)
+            | Step::Erase
+            | Step::Record(_) => true,
+            Step::Finish => false,
+        }
+    }
+}
+
+impl Fault {
+    /// Whether it can strike that step.
+    #[must_use]
+    pub fn applies_to(self, step: &Step, pass: &Pass) -> bool {
+        pass.leaves(step)
+            && match self {
+                Fault::Refused(refusal) => refusal.applies_to(step),
+                Fault::AnswerLost => true,
+            }
+    }
 }
 
 impl Refusal {

@@ -4,13 +4,21 @@ use std::time::Duration;
 
 use calendar_sync::{Failure, Outcome, Reason, Retry};
 
-/// A fault that strikes the next step that leaves the process.
+/// A fault that strikes a step that leaves the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It has no effect, and is answered like this.
     Refused(Refusal),
     /// It takes effect, but the answer is lost.
     AnswerLost,
+}
+
+impl Fault {
+    /// Whether few of a subscription's steps can suffer it.
+    #[must_use]
+    pub fn is_of_few_steps(self) -> bool {
+        self == Fault::Refused(Refusal::PageGone)
+    }
 }
 
 /// An answer other than the one hoped for.

@@ -111,6 +111,26 @@ fn digest(step: &Step) -> (u8, i64) {
     }
 }
 
+/// Its kind in a word, for the table.
+#[must_use]
+pub fn kind(step: &Step) -> &'static str {
+    match step {
+        Step::Load => "look at the store",
+        Step::RefreshToken => "get a token",
+        Step::CheckAccount => "look at the account",
+        Step::ListChannels => "list the channels",
+        Step::CreateChannel { .. } => "make a channel",
+        Step::CloseChannel { .. } => "close a channel",
+        Step::ReadEvents(EventsRequest { page: 0, .. }) => "read the first page",
+        Step::ReadEvents(_) => "read a later page",
+        Step::Commit(_) => "store the events",
+        Step::Erase => "erase the events",
+        Step::Record(_) => "write the status",
+        Step::Wait { .. } | Step::Stop(_) => "write the status and rest",
+        Step::Finish => "let the object go",
+    }
+}
+
 fn words(step: &Step) -> String {
     match step {
         Step::CreateChannel { callback_url, .. } => format!("create {callback_url}"),

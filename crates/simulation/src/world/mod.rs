@@ -28,7 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::calendar::{Calendars, Style};
 use self::cronofy::{Cronofy, Fragile, Notification, Switches};
-use self::driver::{Driver, Progress, Read};
+use self::driver::{Driver, Pass, Progress, Read};
 use self::faults::Fault;
 use self::journal::Journal;
 use self::status::{Changed, Status};
@@ -86,8 +86,10 @@ pub struct Audit {
     /// When a channel was created last, and by which driver.
     created: (u64, usize),
     /// Channels that were created by a driver which had been overtaken by another. Nobody may know of them: nothing but a
-    /// listing some time later shows them.
+    /// listing some time later shows them, and once one that did was acted on, they are gone.
     pub late_creates: usize,
+    /// When channels were last listed with none of those left out that there are.
+    listed_all: u64,
     /// A profile was not complete at some time.
     pub profile_broke: bool,
     /// A demand for erasure was marked.
@@ -176,14 +178,19 @@ impl World {
         }
     }
 
-    /// One step of one driver.
+    /// One step of one driver, which a fault may strike whatever it is.
     pub fn step(&mut self, driver: usize, fault: Option<Fault>) -> Progress {
+        self.step_struck(driver, &mut |_, _| fault)
+    }
+
+    /// One step of one driver, with what strikes that step of its pass.
+    pub fn step_struck(&mut self, driver: usize, strikes: &mut dyn FnMut(&Step, &Pass) -> Option<Fault>) -> Progress {
         if self.gone {
             return Progress::Failed;
         }
         let Some(place) = self.drivers.get_mut(driver) else { return Progress::Failed };
         let mut taken = std::mem::take(place);
-        let progress = taken.step(self, fault);
+        let progress = taken.step(self, strikes);
         if let Some(place) = self.drivers.get_mut(driver) {
             *place = taken;
         }
@@ -380,6 +387,26 @@ impl World {
         let raced = created > listed.unwrap_or_default() && by != driver;
         self.audit.late_creates += usize::from(raced || self.status.record != known.record);
         self.audit.created = (self.audit.tick(), driver);
+    }
+
+    /// Notes a listing, and gives the moment.
+    fn note_listing(&mut self, channels: &[RemoteChannel]) -> u64 {
+        let tick = self.audit.tick();
+        let own = self.own_channels();
+        if own.iter().all(|own| channels.iter().any(|channel| channel.id == own.id)) {
+            self.audit.listed_all = tick;
+        }
+        tick
+    }
+
+    /// A pass has come to its end: what it saw in its listing it has closed, unless it could not yet.
+    fn judge_listed(&mut self, listed: Option<u64>) {
+        let Record { channel, failures, .. } = &self.status.record;
+        let acts = channel.next.is_none() && (channel.verified.is_some() || channel.id.is_none()) && failures.is_none();
+        let all = listed.is_some_and(|listed| listed == self.audit.listed_all && self.audit.is_after_creates(listed));
+        if acts && all {
+            self.audit.late_creates = 0;
+        }
     }
 
     /// While push is wanted, a channel is closed only if another one, that Cronofy has reached us through, is live.

@@ -48,6 +48,12 @@ impl Status {
         }
     }
 
+    /// Whether there is something to write of what a pass knows.
+    #[must_use]
+    pub fn differs(&self, record: &Record, acted_on: Option<i64>) -> bool {
+        (&durable(record), &cleared(&self.mark, acted_on)) != (&self.record, &self.mark)
+    }
+
     /// Whether it is what `known` was read from.
     #[must_use]
     pub fn is_still(&self, known: &Status) -> bool {

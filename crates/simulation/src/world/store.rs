@@ -60,7 +60,10 @@ impl Store {
             self.last_version += 1;
         }
         let version = on.filter(|_| same).unwrap_or(self.last_version);
-        let output = output(snapshot);
+        let output = match &whole {
+            Some(before) if !changed => before.output.clone(),
+            Some(_) | None => output(snapshot),
+        };
         self.content = Some(Content { version, snapshot: snapshot.clone(), output: output.clone(), damaged: false });
         Some(Commit { before: whole.map(|before| before.snapshot), changed, output, version })
     }

@@ -34,6 +34,8 @@ enum Last {
 
 /// Everything calms down, one more read is made: the copy is right, and stays.
 fn calm_down(world: &mut World, last: Last) {
+    // A lost answer may have taken the refresh token with it: a person authorizes anew.
+    world.status.grant = world.cronofy.grant;
     world.want(|desired| (desired.suspended, desired.mode) = (false, Mode::Push));
     deliver_all(world);
     if world.audit.profile_broke {

@@ -160,6 +160,7 @@ pub fn world() -> impl Strategy<Value = World> {
             shifting_pages: false,
             tells_time: date,
             rotates: second_channel,
+            grace: closed_listed,
             skew: SignedDuration::from_secs(skew),
             changes_since_off: SignedDuration::from_secs(off),
             listing_lag: SignedDuration::ZERO,
@@ -243,7 +244,7 @@ fn play_one(world: &mut World, happening: &Happening, turn: usize) {
             // One that stays in the listing can only be missed by what it does not announce.
             let listed = world.cronofy.switches.closed_listed;
             for channel in world.own_channels().into_iter().filter(|_| !listed) {
-                world.cronofy.close(&channel.id);
+                world.cronofy.close(&channel.id, world.now);
             }
         }
         Happening::Mode(mode) => world.want(|desired| desired.mode = mode),
