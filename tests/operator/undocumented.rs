@@ -228,7 +228,11 @@ async fn begins(trial: &Trial<'_>, twist: Twist, second: &str) {
                 condition(found, "Ready").0 == "True" && condition(found, "ChannelActive").1 == "PollMode"
             };
             trial.until("has given up its channel", given_up).await;
-            assert!(trial.sim.open_channels(&trial.account).is_empty(), "{}", trial.name);
+            // It counts no more before it is closed.
+            let closed = eventually("it is closed", PATIENCE, async || {
+                trial.sim.open_channels(&trial.account).is_empty().then_some(())
+            });
+            closed.await.unwrap();
         }
         _ => {}
     }
