@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::budget::{Budget, Holder, Lane, Paused};
+use super::budget::{Budget, Lane, Paused};
+use super::budgets::Holder;
 use super::context::ApplicationKey;
 use super::failure;
 use super::secrets::{self, SecretKey, StoredToken};

@@ -1,19 +1,15 @@
-//! One request budget per application, or for all that are one client at Cronofy. Two buckets (a second, a minute) decide when the next request may go; three lanes and,
-//! within each, the accounts in turn decide whose it is. The regular work goes evenly, never in a burst that would leave nothing
-//! of the minute to those who come after it: whatever fleet of sweeps is due, a new subscription waits for one request's time.
+//! A request budget. Two buckets (a second, a minute) decide when the next request may go; three lanes and, within each, the
+//! accounts in turn decide whose it is. The regular work goes evenly, never in a burst that would leave nothing of the minute to
+//! those who come after it: whatever fleet of sweeps is due, a new subscription waits for one request's time.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cronofy::Credentials;
-use cronofy::secrecy::ExposeSecret as _;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::context::ApplicationKey;
+use super::rotation::Rotation;
 use crate::api::CronofyApplication;
 
 /// Whose request goes first.
@@ -58,12 +54,14 @@ impl Limits {
     }
 
     /// The smaller ones of both.
-    fn min(self, other: Self) -> Self {
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
         Self { per_second: self.per_second.min(other.per_second), per_minute: self.per_minute.min(other.per_minute) }
     }
 
     /// The time between two requests if they go evenly all the time.
-    fn spacing(self) -> Duration {
+    #[must_use]
+    pub fn spacing(self) -> Duration {
         MINUTE / self.per_minute.max(1)
     }
 }
@@ -105,45 +103,28 @@ struct State {
 
 /// Waiting requests of one lane: accounts in turn, within an account in order.
 #[derive(Debug, Default)]
-struct Queue {
-    turns: VecDeque<String>,
-    waiting: HashMap<String, VecDeque<oneshot::Sender<()>>>,
-}
+struct Queue(Rotation<String, VecDeque<oneshot::Sender<()>>>);
 
 impl Queue {
     fn push(&mut self, account: &str, waiter: oneshot::Sender<()>) {
-        let waiting = self.waiting.entry(account.to_owned()).or_default();
-        if waiting.is_empty() {
-            self.turns.push_back(account.to_owned());
-        }
-        waiting.push_back(waiter);
+        self.0.line(account.to_owned()).push_back(waiter);
     }
 
     /// Whether nobody waits any more.
     fn is_idle(&self) -> bool {
-        self.waiting.values().flatten().all(oneshot::Sender::is_closed)
+        self.0.lines().flatten().all(oneshot::Sender::is_closed)
     }
 
     /// The next one that still waits.
     fn pop(&mut self) -> Option<oneshot::Sender<()>> {
-        while let Some(account) = self.turns.pop_front() {
-            let Some(waiting) = self.waiting.get_mut(&account) else { continue };
-            let next = loop {
+        self.0.next(|_, waiting| {
+            loop {
                 match waiting.pop_front() {
                     Some(waiter) if waiter.is_closed() => {} // its request was given up
-                    other => break other,
+                    other => return other,
                 }
-            };
-            if waiting.is_empty() {
-                self.waiting.remove(&account);
-            } else {
-                self.turns.push_back(account);
             }
-            if next.is_some() {
-                return next;
-            }
-        }
-        None
+        })
     }
 }
 
@@ -207,11 +188,18 @@ impl Budget {
     }
 
     /// A budget that somebody else spent from until now, as evenly as it may be spent in the long run.
-    fn taken_over(limits: Limits) -> Self {
+    #[must_use]
+    pub fn taken_over(limits: Limits) -> Self {
         let (budget, now) = (Self::new(limits), Instant::now());
         let sent = (1..=limits.per_minute).rev().filter_map(|place| now.checked_sub(limits.spacing() * place));
         budget.state().sent.extend(sent);
         budget
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.state().limits
     }
 
     /// Changes the limits; requests that went before still count.
@@ -327,105 +315,10 @@ impl Drop for Watching<'_> {
     }
 }
 
-/// Whom Cronofy counts requests for: a client of an API, for those who have its secret. Who only knows its name could else slow
-/// it down, by an application with small limits.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Holder(String);
-
-impl Holder {
-    /// The client that these credentials are of, at this API.
-    #[must_use]
-    pub fn of(api: &str, Credentials { client_id, client_secret }: &Credentials) -> Self {
-        Self(calendar_sync::fingerprint(&(api, client_id, client_secret.expose_secret())))
-    }
-}
-
-impl fmt::Debug for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Holder(…)")
-    }
-}
-
-/// The budgets of all applications. Those with the credentials of one client share one, and the smaller limits hold.
-#[derive(Debug, Default)]
-pub struct Budgets {
-    all: Mutex<HashMap<ApplicationKey, Share>>,
-    taken_over: AtomicBool,
-}
-
-/// An application's share in a budget.
-#[derive(Debug)]
-struct Share {
-    limits: Limits,
-    /// Unknown until its credentials have been read.
-    holder: Option<Holder>,
-    budget: Arc<Budget>,
-}
-
-impl Budgets {
-    /// The budget of an application, with these limits.
-    #[must_use]
-    pub fn of(&self, application: &ApplicationKey, limits: Limits) -> Arc<Budget> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = all.entry(application.clone()).or_insert_with(|| {
-            let taken_over = self.taken_over.load(Ordering::Relaxed);
-            let budget = Arc::new(if taken_over { Budget::taken_over(limits) } else { Budget::new(limits) });
-            Share { limits, holder: None, budget }
-        });
-        share.limits = limits;
-        let budget = share.budget.clone();
-        let sharing = all.values().filter(|share| Arc::ptr_eq(&share.budget, &budget));
-        let limits = sharing.fold(limits, |limits, share| limits.min(share.limits));
-        if budget.state().limits != limits {
-            budget.set_limits(limits);
-        }
-        budget
-    }
-
-    /// An application's credentials are those of this client.
-    pub fn held_by(&self, application: &ApplicationKey, limits: Limits, holder: Holder) {
-        let own = self.of(application, limits);
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = || all.iter().filter(|(key, _)| *key != application).map(|(_, share)| share);
-        let budget = match others().find(|other| other.holder.as_ref() == Some(&holder)) {
-            Some(other) => other.budget.clone(),
-            // A new secret of the same client: what was sent still counts, and if others sent of it, nobody knows how much.
-            None if others().any(|other| Arc::ptr_eq(&other.budget, &own)) => Arc::new(Budget::taken_over(limits)),
-            None => own,
-        };
-        all.insert(application.clone(), Share { limits, holder: Some(holder), budget });
-    }
-
-    /// The requests that all these applications together may make in a second and in a minute. A budget that several share counts
-    /// once.
-    #[must_use]
-    pub fn limits(&self, applications: impl Iterator<Item = (ApplicationKey, Limits)>) -> (u32, u32) {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut counted = HashSet::new();
-        applications.fold((0_u32, 0_u32), |(seconds, minutes), (application, own)| {
-            let limits = match all.get(&application) {
-                Some(share) if !counted.insert(Arc::as_ptr(&share.budget)) => return (seconds, minutes),
-                Some(share) => share.budget.state().limits,
-                None => own,
-            };
-            (seconds.saturating_add(limits.per_second), minutes.saturating_add(limits.per_minute))
-        })
-    }
-
-    /// Another replica has spent from the budgets until now: without its memory, two leaders in a minute could spend twice what
-    /// is allowed.
-    pub fn take_over(&self) {
-        self.taken_over.store(true, Ordering::Relaxed);
-    }
-
-    /// Forgets an application that is gone.
-    pub fn forget(&self, application: &ApplicationKey) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(application);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const LIMITS: Limits = Limits { per_second: 5, per_minute: 20 };
@@ -533,72 +426,6 @@ mod tests {
         let (waited, ()) = tokio::join!(budget.acquire(Lane::New, "b"), back);
         assert_eq!(waited, Ok(SECOND));
         assert_eq!(budget.acquire(Lane::New, "c").await, Ok(MINUTE), "and no more than that one");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_budget_that_was_taken_over_is_spent_evenly_until_a_minute_has_passed() {
-        tokio::time::advance(MINUTE).await;
-        let budgets = Budgets::default();
-        budgets.take_over();
-        let application = ApplicationKey { namespace: "rooms".to_owned(), name: "app".to_owned() };
-        let budget = budgets.of(&application, LIMITS);
-        let start = Instant::now();
-        let mut sent = Vec::new();
-        for _ in 0..30 {
-            budget.acquire(Lane::New, "a").await.unwrap();
-            sent.push(start.elapsed());
-        }
-        let within = |from: Duration, span: Duration| {
-            u32::try_from(sent.iter().filter(|sent| **sent >= from && **sent < from + span).count()).unwrap()
-        };
-        assert!(sent[0] <= MINUTE / LIMITS.per_minute, "nobody waits for longer than one request's time");
-        assert!(within(Duration::ZERO, MINUTE / 2) <= LIMITS.per_minute / 2 + 1);
-        assert!(within(Duration::ZERO, MINUTE) <= LIMITS.per_minute);
-    }
-
-    #[test]
-    fn applications_of_one_client_share_its_budget_within_the_smaller_limits() {
-        let budgets = Budgets::default();
-        let application = |name: &str| ApplicationKey { namespace: "rooms".to_owned(), name: name.to_owned() };
-        let credentials = |client_id: &str, client_secret: &str| Credentials {
-            client_id: client_id.to_owned(),
-            client_secret: client_secret.into(),
-        };
-        let held = |name, limits, api: &str, credentials: &Credentials| {
-            budgets.held_by(&application(name), limits, Holder::of(api, credentials));
-            budgets.of(&application(name), limits)
-        };
-        let (more, most) = (Limits { per_second: 2, per_minute: 30 }, Limits { per_second: 9, per_minute: 90 });
-        let one = held("one", LIMITS, "https://api", &credentials("client", "secret"));
-        for (name, api, client_id, client_secret) in [
-            ("elsewhere", "https://api-de", "client", "secret"),
-            ("another", "https://api", "another", "secret"),
-            ("pretender", "https://api", "client", "guess"),
-        ] {
-            let other = held(name, most, api, &credentials(client_id, client_secret));
-            assert!(!Arc::ptr_eq(&one, &other), "{name}");
-            assert_eq!((one.state().limits, other.state().limits), (LIMITS, most), "{name}");
-        }
-        let two = held("two", more, "https://api", &credentials("client", "secret"));
-        assert!(Arc::ptr_eq(&one, &two));
-        assert_eq!(one.state().limits, Limits { per_second: 2, per_minute: 20 });
-        assert!(Arc::ptr_eq(&one, &budgets.of(&application("one"), LIMITS)));
-        assert_eq!(one.state().limits, Limits { per_second: 2, per_minute: 20 }, "whoever asks last");
-
-        let all = ["one", "two", "another", "unused"].map(|name| (application(name), most)).into_iter();
-        assert_eq!(budgets.limits(all), (2 + 9 + 9, 20 + 90 + 90), "what is shared counts once");
-
-        let rotated = held("two", more, "https://api", &credentials("client", "new secret"));
-        assert!(!Arc::ptr_eq(&one, &rotated));
-        let also_rotated = held("one", LIMITS, "https://api", &credentials("client", "new secret"));
-        assert!(Arc::ptr_eq(&rotated, &also_rotated));
-        let alone = held("one", LIMITS, "https://api", &credentials("another client", "secret"));
-        budgets.forget(&application("one"));
-        assert_eq!(budgets.of(&application("two"), most).state().limits, most);
-        assert!(!Arc::ptr_eq(&alone, &rotated));
-        let again = held("two", most, "https://api", &credentials("client", "newest secret"));
-        assert!(Arc::ptr_eq(&again, &rotated), "a budget goes with an application's new secret");
-        assert!(!format!("{budgets:?}").contains("secret"));
     }
 
     #[tokio::test(start_paused = true)]

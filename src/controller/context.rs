@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::accounts::Accounts;
 use super::backoff::Backoff;
-use super::budget::{Budgets, Limits};
+use super::budget::Limits;
+use super::budgets::Budgets;
 use super::events::Events;
 use super::looks::Looks;
 use super::subscription::Dereferenced;
