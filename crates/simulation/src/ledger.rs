@@ -46,11 +46,13 @@ pub enum Loss {
     Restored,
     /// Cronofy, the operator or the profile was away, or a person had to act: counted from when that was over.
     Away,
+    /// Our clock had jumped.
+    Jumped,
 }
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Loss; 14] = [
+    pub const ALL: [Loss; 15] = [
         Loss::Announced,
         Loss::Lost,
         Loss::Closed,
@@ -65,6 +67,7 @@ impl Loss {
         Loss::Spoiled,
         Loss::Restored,
         Loss::Away,
+        Loss::Jumped,
     ];
 
     /// What happened, for the table.
@@ -85,6 +88,7 @@ impl Loss {
             Loss::Spoiled => "the output was spoiled",
             Loss::Restored => "the store was restored from a copy",
             Loss::Away => "after Cronofy, operator, profile or person was away",
+            Loss::Jumped => "later than that since our clock was wrong",
         }
     }
 
@@ -99,6 +103,7 @@ impl Loss {
             Loss::Entered => "horizonSweep and a day",
             Loss::Untold => "fullSync",
             Loss::Away => "an hour and a tenth",
+            Loss::Jumped => "what the clock was wrong by",
         }
     }
 
@@ -120,6 +125,7 @@ impl Loss {
             // Many at once are looked for a second time.
             Loss::Untold => span(intervals.full_sync) + SignedDuration::from_mins(11),
             Loss::Away => SignedDuration::from_mins(66),
+            Loss::Jumped => MOST_JUMP,
         };
         bound + WORK
     }
@@ -261,6 +267,12 @@ impl Goal<'_> {
         })
     }
 
+    /// Whether a delta shows nothing any more of its last change.
+    fn is_untold(&self, copy: Option<&Snapshot>, uid: &str) -> bool {
+        let changed = self.calendars.of(uid).iter().map(|entry| entry.modified).max();
+        !self.calendars.style.tells_all() && changed.is_some_and(|changed| !self.is_shown(copy, uid, changed))
+    }
+
     /// Whether a delta shows something of what changed then.
     #[must_use]
     pub fn is_shown(&self, copy: Option<&Snapshot>, uid: &str, modified: Timestamp) -> bool {
@@ -338,6 +350,10 @@ impl Ledger {
             if let Some(pending) = self.pending.get_mut(uid) {
                 if let Some(swept) = swept.filter(|swept| *swept > pending.deadline) {
                     (pending.loss, pending.deadline) = (Loss::Entered, swept);
+                } else if pending.loss != Loss::Untold && goal.is_untold(copy, uid) {
+                    // It has left the window since, without a trace of what it was before.
+                    let untold = later(pending.since, Loss::Untold.bound(goal.desired));
+                    (pending.loss, pending.deadline) = (Loss::Untold, pending.deadline.max(untold));
                 }
                 continue;
             }
@@ -383,9 +399,9 @@ impl Ledger {
     fn arrived(&mut self, goal: &Goal<'_>, pending: &Pending) -> Result<(), String> {
         let Dues { own, excused } = self.dues(goal.desired, pending);
         let (loss, since, due) = match excused {
-            Some((since, due)) if goal.time > own => (Loss::Away, since, due),
-            // Later than its deadline only because of a clock that had jumped.
-            _ => (pending.loss, pending.since, if goal.time > pending.deadline { own } else { pending.deadline }),
+            _ if goal.time <= pending.deadline => (pending.loss, pending.since, pending.deadline),
+            Some((since, due)) if goal.time <= due || own <= due => (Loss::Away, since, due),
+            _ => (Loss::Jumped, pending.since, own),
         };
         if goal.time > due {
             return Err(format!("{pending:?}, {loss:?} since {since}, was due by {due}"));

@@ -2,10 +2,16 @@
 //! Long lives, and all bugs, are run by `make simulate` with an optimised build.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use calendar_sync::{Reason, Step, Stop};
 use simulation::campaign::campaign;
 use simulation::plan::Plan;
 use simulation::plant::Bug;
 use simulation::run::run;
+use simulation::world::World;
+use simulation::world::calendar::Style;
+use simulation::world::cronofy::Switches;
+use simulation::world::faults::Fault;
+use simulation::world::goal::is_regular;
 
 #[test]
 fn the_same_seed_makes_the_same_run() {
@@ -26,19 +32,37 @@ fn words_change_nothing_in_a_run() {
 }
 
 #[test]
-fn short_lives_do_not_diverge() {
-    let summary = campaign(1..9, 45, None, false);
+fn short_lives_do_not_diverge_though_their_passes_are_struck_all_along() {
+    let summary = campaign(1..13, 45, None, false);
     assert!(summary.divergences.is_empty(), "{:?}", summary.divergences);
-    assert_eq!(summary.runs, 8);
+    assert_eq!(summary.runs, 12);
     assert!(summary.struck.values().sum::<u64>() > 20, "{:?}", summary.struck);
-}
-
-#[test]
-fn faults_and_crashes_strike_all_along_a_pass() {
-    let summary = campaign(1..25, 60, None, false);
     for kind in ["look at the store", "read the first page", "store the events", "write the status"] {
         let struck = summary.steps.get(kind).copied().unwrap_or_default();
         assert!(struck.failed > 0 && struck.died > 0, "{kind}: {struck:?} of {:?}", summary.steps);
+    }
+}
+
+/// The operator stores a refresh token before it uses what came with it: one that never reaches it is not its to store.
+#[test]
+fn a_refresh_token_lost_with_its_answer_needs_a_person_unless_the_one_before_is_still_good() {
+    for grace in [true, false] {
+        let plan = Plan::new(7, 40);
+        let switches = Switches { rotates: true, grace, ..Switches::default() };
+        let mut world = World::new(plan.begin, plan.desired.clone(), switches, Style::default());
+        let mut lost = false;
+        while !lost {
+            world.step_struck(0, &mut |step, _| {
+                lost = *step == Step::RefreshToken;
+                lost.then_some(Fault::AnswerLost)
+            });
+        }
+        let rest = world.settle().unwrap();
+        if grace {
+            assert!(is_regular(&rest), "{rest:?}");
+        } else {
+            assert_eq!(rest, Step::Stop(Stop::Failed(Reason::AuthorizationRevoked)));
+        }
     }
 }
 
