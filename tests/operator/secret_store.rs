@@ -194,8 +194,8 @@ async fn what_stood_in_slices_of_an_index_that_somebody_destroyed_goes_with_the_
     let cluster = Cluster::of_kind(StoreKind::Secret, &VERBS).await;
     let store = cluster.store.clone().with_grace(Duration::from_hours(1));
     let target = cluster.target();
-    let titled = |title: &str| snapshot((0..400).map(|number| stored_event(&format!("evt_{number:05}"), title)));
-    let mut busy = snapshot(titled("").events.into_values().map(|event| Visibility::Busy.of(event)));
+    let calendar = |title: &str| snapshot((0..400).map(|number| stored_event(&format!("evt_{number:05}"), title)));
+    let mut busy = snapshot(calendar("").events.into_values().map(|event| Visibility::Busy.of(event)));
     busy.visibility = Visibility::Busy;
     let secrets: Api<Secret> = Api::namespaced(cluster.admin.clone(), cluster.namespace.name());
     let titles = || async {
@@ -205,7 +205,7 @@ async fn what_stood_in_slices_of_an_index_that_somebody_destroyed_goes_with_the_
         texts.filter(|(_, bytes)| String::from_utf8_lossy(&bytes.0).contains("Board meeting")).count()
     };
     let destroyed = || async {
-        store.commit(&target, None, &titled("Board meeting")).await.unwrap();
+        store.commit(&target, None, &calendar("Board meeting")).await.unwrap();
         assert!(titles().await > 1, "in several slices");
         secrets.delete(target.name(), &DeleteParams::default()).await.unwrap();
     };

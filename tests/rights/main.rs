@@ -21,7 +21,7 @@ const UNSEEN: [([&str; 3], &str); 1] = [(
 )];
 
 /// Tests in which requests are denied, by the first word of the name of their namespace, and why.
-const DENIED_ON_PURPOSE: [(&str, &str); 8] = [
+const DENIED_ON_PURPOSE: [(&str, &str); 9] = [
     ("apiserver", "the API server is stopped and started: it denies everything until it has read the roles"),
     ("operator", "an Event in a namespace that is being deleted"),
     ("questions", "what is left behind is asked for where it may not be listed"),

@@ -130,7 +130,7 @@ fn an_index_names_no_more_retired_slices_than_it_has_room_for() {
     let before = super::super::index::Index { slices: slices.collect(), ..next.clone() };
     let version = version::ObjectVersion::written(&target(), &kube::api::ObjectMeta::default(), &before);
     let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
-    let retired = retired(Some(&version), &next, now);
+    let retired = retired(Some(&version), &[], &next, now);
     assert_eq!(retired.len(), 3_000, "none is forgotten");
     let due_at_once = retired.iter().filter(|slice| slice.since == Timestamp::UNIX_EPOCH).count();
     assert_eq!(due_at_once, 1_000);

@@ -223,7 +223,9 @@ async fn what_is_mended_at_cronofy_is_found_within_the_hour_though_nothing_here_
     let requests =
         || trials.iter().zip(&stuck).map(|(trial, (_, case))| without_notified(case.endpoint, trial.requests()));
     let before: Vec<_> = requests().collect();
-    trials.iter().for_each(|trial| trial.sim.clear_faults());
+    for trial in &trials {
+        trial.sim.clear_faults();
+    }
     for minutes in [50, 10] {
         let time = SignedDuration::from_mins(minutes);
         join_all(trials.iter().map(|trial| age_field(&bench.world, &trial.name, "/failure/lastTime", time))).await;
