@@ -206,7 +206,7 @@ fn read(desired: &Desired, observed: &Observed, now: Timestamp) -> Work {
         Stored::Present(snapshot) => {
             let spaced = observed.memory.last_read.map(|last| after(last, READ_SPACING));
             let since = observed.mark.changes_since.map_or(snapshot.cursor, |since| since.min(snapshot.cursor));
-            if observed.deletions_unknown {
+            if observed.deletions_unknown() {
                 (Purpose::Delta, Some(since), None)
             } else if full_sync_due(desired, observed, snapshot, now) {
                 (Purpose::Full, None, spaced)

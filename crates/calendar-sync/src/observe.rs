@@ -104,6 +104,13 @@ impl Observed {
         self.record.failures.as_ref().is_some_and(|failures| failures.last.reason.is_of_store())
     }
 
+    /// Whether everything was read, but not what is gone, which a delta tells. What is stored says so, so that neither a delta
+    /// that fails nor a crash before it leaves that to the next look at the channel.
+    pub(crate) fn deletions_unknown(&self) -> bool {
+        let incomplete = self.stored.snapshot().filter(|snapshot| !snapshot.complete);
+        incomplete.is_some_and(|snapshot| self.memory.deletions_known != Some(snapshot.last_full_sync))
+    }
+
     /// Whether the mark asks for something that is not done yet.
     pub(crate) fn mark_open(&self) -> bool {
         self.mark.pending() && self.acted_on != Some(self.mark.sequence)
@@ -279,16 +286,17 @@ impl Observed {
         self.record.held = reading.absence.clone().and_then(|absence| absence.held);
         let before = std::mem::replace(&mut self.stored, Stored::Present(snapshot.clone()));
         self.read_ended(&reading, now);
-        self.deletions_unknown = false;
         if reading.is_full() {
             self.record.handled_request.clone_from(&reading.answers);
-            self.deletions_unknown = !snapshot.complete && matches!(before, Stored::Present(_));
+            if !matches!(before, Stored::Present(_)) {
+                self.memory.deletions_known = Some(snapshot.last_full_sync);
+            }
         }
         if silent {
             self.record.channel.suspect = Some(now);
         }
         // The read began after the mark was known, since the mark is only looked at between reads.
-        if reading.shows_changes() && !self.deletions_unknown && self.mark_open() && !self.erasure_demanded() {
+        if reading.shows_changes() && !self.deletions_unknown() && self.mark_open() && !self.erasure_demanded() {
             self.act_on_mark();
         }
     }
@@ -367,6 +375,9 @@ impl Observed {
         self.memory.account_fresh = false;
         if reading.shows_changes() {
             self.memory.last_look = Some(now);
+            if !reading.is_full() {
+                self.memory.deletions_known = self.stored.snapshot().map(|snapshot| snapshot.last_full_sync);
+            }
             self.store_differs = false;
         }
         if !self.only_channel_failed() {

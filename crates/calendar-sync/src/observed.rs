@@ -42,8 +42,6 @@ pub struct Observed {
     pub(crate) untried_token: bool,
     /// Times in this pass that the store had changed under a commit.
     pub(crate) moved_heads: u32,
-    /// Everything was read in this pass, but not what is gone: a delta tells.
-    pub(crate) deletions_unknown: bool,
     /// The store holds other events than were written last: what came after those has to be read.
     pub(crate) store_differs: bool,
     /// The account was checked in this pass.
@@ -276,6 +274,8 @@ pub struct Memory {
     pub last_account_check: Option<Timestamp>,
     /// The account was checked, and no events were read since: a read that waits for its turn does not ask again each time.
     pub account_fresh: bool,
+    /// The read of everything, by its time, after which a delta told what is gone, or nothing was there that could be.
+    pub deletions_known: Option<Timestamp>,
     /// How far Cronofy's clock is ahead of ours, where that is more than a trifle.
     pub clock_difference: SignedDuration,
 }

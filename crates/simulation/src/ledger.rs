@@ -403,6 +403,11 @@ impl Ledger {
             Some((since, due)) if goal.time <= due || own <= due => (Loss::Away, since, due),
             _ => (Loss::Jumped, pending.since, own),
         };
+        // While nothing was known of it, it could not be late.
+        let unknown = self.unsure.is_some_and(|unsure| unsure >= pending.since);
+        if goal.time > due && unknown {
+            return Ok(());
+        }
         if goal.time > due {
             return Err(format!("{pending:?}, {loss:?} since {since}, was due by {due}"));
         }

@@ -85,7 +85,8 @@ pub struct Audit {
     latest: Option<EventsRequest>,
     /// When a channel was created last, and by which driver.
     created: (u64, usize),
-    /// Channels that were created by a driver which had been overtaken by another. Nobody may know of them: nothing but a
+    /// Channels that were created by a driver which had been overtaken by another, or beside one that the listing did not show
+    /// yet. Nobody may know of them: nothing but a
     /// listing some time later shows them, and once one that did was acted on, they are gone.
     pub late_creates: usize,
     /// When channels were last listed with none of those left out that there are.
@@ -385,7 +386,10 @@ impl World {
         self.must(intended.as_deref() == Some(callback_url), || "a channel is created without an intent".to_owned());
         let (created, by) = self.audit.created;
         let raced = created > listed.unwrap_or_default() && by != driver;
-        self.audit.late_creates += usize::from(raced || self.status.record != known.record);
+        // One whose answer was lost is not known of either, as long as the listing does not show it.
+        let shown = self.cronofy.list(self.now);
+        let hidden = self.own_channels().iter().any(|own| !shown.iter().any(|channel| channel.id == own.id));
+        self.audit.late_creates += usize::from(raced || hidden || self.status.record != known.record);
         self.audit.created = (self.audit.tick(), driver);
     }
 

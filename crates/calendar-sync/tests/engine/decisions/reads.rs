@@ -132,6 +132,25 @@ fn while_a_profile_is_disconnected_a_full_read_removes_nothing_and_a_delta_tells
     assert!(matches!(case.next(), Step::Wait { why: Why::AccountCheck, .. }));
 }
 
+/// A change that nobody announced, deleted while a profile was broken, would otherwise stay until the next look at the channel.
+#[test]
+fn what_is_gone_is_asked_for_again_where_the_delta_failed_that_was_to_tell_it_and_after_a_crash() {
+    let incomplete = Snapshot { complete: false, ..snapshot(&[soon("deleted")]) };
+    let mut case = Case::settled().recorded(|record| record.account = Some(account(false, false)));
+    case.observed.memory.last_account_check = Some(case.now);
+    case.load(Stored::Present(Box::new(incomplete.clone())));
+    assert_eq!(case.reads().modified_since, Some(incomplete.cursor), "nothing is remembered after a crash");
+    case.fail(Reason::CronofyUnavailable, Retry::Backoff);
+    case.now = case.retry_at();
+    let mut case = case.again();
+    case.load(Stored::Present(Box::new(incomplete.clone())));
+    assert_eq!(case.reads().modified_since, Some(incomplete.cursor), "nor was it told by what failed");
+    case.page(vec![deleted("deleted", "cal_1")], false);
+    assert!(case.commits().events.is_empty());
+    case.commit().write();
+    assert!(matches!(case.next(), Step::Wait { why: Why::AccountCheck, .. }), "{:?}", case.next());
+}
+
 #[test]
 fn absence_means_deletion_again_once_every_profile_is_complete() {
     let mut case = Case::settled().recorded(|record| record.account = Some(account(true, true)));
