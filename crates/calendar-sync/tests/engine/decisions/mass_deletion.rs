@@ -19,19 +19,6 @@ fn read(before: usize, shown: usize, record: impl FnOnce(&mut Record)) -> Case {
     case
 }
 
-/// With a channel for the present filter.
-fn announced(mut case: Case) -> Case {
-    while !matches!(case.next(), Step::ReadEvents(_)) {
-        match case.next() {
-            Step::Record(_) => case.write(),
-            Step::ListChannels => case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)])),
-            Step::CreateChannel { .. } => case.answer(Outcome::ChannelCreated { id: "chn_2".to_owned() }),
-            step => panic!("{step:?}"),
-        };
-    }
-    case
-}
-
 #[test]
 fn the_account_is_looked_at_before_a_read_whose_gaps_delete() {
     let mut case = Case::settled().desiring(|desired| desired.request = Some("now".to_owned()));

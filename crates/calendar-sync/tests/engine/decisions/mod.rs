@@ -186,6 +186,19 @@ impl Case {
     }
 }
 
+/// With a channel for the present filter.
+pub fn announced(mut case: Case) -> Case {
+    while !matches!(case.next(), Step::ReadEvents(_)) {
+        match case.next() {
+            Step::Record(_) => case.write(),
+            Step::ListChannels => case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)])),
+            Step::CreateChannel { .. } => case.answer(Outcome::ChannelCreated { id: "chn_2".to_owned() }),
+            step => panic!("{step:?}"),
+        };
+    }
+    case
+}
+
 pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
