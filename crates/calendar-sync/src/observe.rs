@@ -108,7 +108,9 @@ impl Observed {
     /// that fails nor a crash before it leaves that to the next look at the channel.
     pub(crate) fn deletions_unknown(&self) -> bool {
         let incomplete = self.stored.snapshot().filter(|snapshot| !snapshot.complete);
-        incomplete.is_some_and(|snapshot| self.memory.deletions_known != Some(snapshot.last_full_sync))
+        // Once the account is whole, the next read of everything tells it.
+        let keeps = self.record.held.is_some() || !schedule::absence_tells(self.record.account.as_ref());
+        keeps && incomplete.is_some_and(|snapshot| self.memory.deletions_known != Some(snapshot.last_full_sync))
     }
 
     /// Whether the mark asks for something that is not done yet.
