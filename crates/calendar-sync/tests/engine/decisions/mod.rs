@@ -193,6 +193,7 @@ pub fn announced(mut case: Case) -> Case {
             Step::Record(_) => case.write(),
             Step::ListChannels => case.answer(Outcome::Channels(vec![remote_channel("chn_1", 1)])),
             Step::CreateChannel { .. } => case.answer(Outcome::ChannelCreated { id: "chn_2".to_owned() }),
+            Step::CloseChannel { id } => case.answer(Outcome::ChannelClosed { id }),
             step => panic!("{step:?}"),
         };
     }
