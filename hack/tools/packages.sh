@@ -28,11 +28,12 @@ choose() {
 	node) packages=(libedit2 libjansson4 libmnl0 libnftables1 libnftnl11 libseccomp2 libxtables12 nftables runc) ;;
 	postgres)
 		# The release's own version and its client, with all libraries but those of the system itself, and of what is not used here.
-		server=$(apt-cache depends postgresql 2>/dev/null | grep -o -m1 'postgresql-[0-9]*$') || return 1
+		# To the end of the list: apt-cache fails where nobody reads on.
+		server=$(apt-cache depends postgresql 2>/dev/null | grep -o 'postgresql-[0-9]*$' | tail -1) || return 1
 		mapfile -t packages < <(printf '%s\n' "$server" "${server/-/-client-}" && needs "$server" | grep '^lib' | grep -v '^libc6\|^libc-\|^libllvm\|^libperl\|perl$\|^libpam-')
 		;;
 	calendar)
-		library=$(apt-cache pkgnames libical3 2>/dev/null | grep -x -m1 'libical3\(t64\)\?') || return 1
+		library=$(apt-cache pkgnames libical3 2>/dev/null | grep -x 'libical3\(t64\)\?' | tail -1) || return 1
 		mapfile -t packages < <(echo "$library" && needs "$library" | grep '^libicu')
 		;;
 	*)
@@ -46,6 +47,14 @@ set=${1:?chromium, node, postgres or calendar}
 release=$(. /etc/os-release && echo "$ID-${VERSION_ID:-rolling}")
 cache=${CRONOFY_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cronofy-operator}/packages
 mkdir -p "$cache"
+# What was chosen, so that only the first caller asks apt.
+platform=$release-$(dpkg --print-architecture)
+chosen=$cache/.$platform-$set-$(sha256sum < "${BASH_SOURCE[0]}" | cut -c1-16)
+present() { [ -f "$chosen" ] && folder=$cache/$(< "$chosen") && [ -d "$folder" ]; }
+if present; then
+	echo "$folder"
+	exit 0
+fi
 # One caller at a time: who reads apt's lists while another fetches them finds no package. Where flock is missing, that may happen.
 if command -v flock >/dev/null; then
 	exec 9>"$cache/.lock"
@@ -54,11 +63,23 @@ if command -v flock >/dev/null; then
 		flock 9
 	fi
 fi
+if present; then
+	echo "$folder"
+	exit 0
+fi
+
+# Done with this folder: it is what was chosen.
+found() {
+	part=$(mktemp "$cache/.part.XXXXXX")
+	basename "$folder" > "$part"
+	mv "$part" "$chosen"
+	echo "$folder"
+}
 
 choose "$set" || { apt-get -q update >&2 && choose "$set"; } || { say "apt knows no such packages"; exit 1; }
-folder=$cache/$release-$(dpkg --print-architecture)-$(echo "${packages[*]}" | sha256sum | cut -c1-16)
+folder=$cache/$platform-$(echo "${packages[*]}" | sha256sum | cut -c1-16)
 if [ -d "$folder" ]; then
-	echo "$folder"
+	found
 	exit 0
 fi
 
@@ -72,4 +93,5 @@ fetch || { apt-get -q update >&2 && fetch; } || { say "apt-get cannot fetch them
 for package in "$part"/packages/*.deb; do dpkg -x "$package" "$part/root"; done
 # Without a lock, the second of two callers finds the first one's folder in place, which holds the same.
 mv -T "$part/root" "$folder" 2>/dev/null || [ -d "$folder" ]
-echo "$folder"
+rm -rf "$part"
+found

@@ -155,13 +155,13 @@ fn blocked(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Ste
     (!failures.about_channel).then_some(Step::Stop(Stop::Failed(failures.last.reason)))
 }
 
-/// Whether nothing has changed since that could mend it. What is mended at Cronofy changes nothing here, and is tried again now
+/// Whether nothing has changed since that could mend it. What is mended elsewhere changes nothing here, and is tried again now
 /// and then.
 fn waits_for_a_person(desired: &Desired, observed: &Observed, failures: &Failures, now: Timestamp) -> bool {
     let rested = after(schedule::sound(failures.time, now), LONGEST_BACKOFF) <= now;
     failures.next_retry.is_none()
         && observed.memory.blocked_on.as_ref() == Some(&desired.inputs)
-        && !(rested && failures.last.reason.is_mended_at_cronofy())
+        && !(rested && failures.last.reason.is_mended_unseen())
 }
 
 /// Whether the channel failed and is not to be tried yet. Events are read meanwhile.

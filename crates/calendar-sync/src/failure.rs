@@ -85,10 +85,13 @@ impl Reason {
         matches!(self, Reason::Conflict | Reason::TooLarge | Reason::StoreUnavailable)
     }
 
-    /// Whether a person mends it at Cronofy, where nothing tells us of it.
+    /// Whether a person may mend it where nothing tells us of it: at Cronofy, or by a right that is granted.
     #[must_use]
-    pub fn is_mended_at_cronofy(self) -> bool {
-        matches!(self, Reason::AuthorizationRevoked | Reason::PlanRequired | Reason::InsufficientScope)
+    pub fn is_mended_unseen(self) -> bool {
+        matches!(
+            self,
+            Reason::AuthorizationRevoked | Reason::PlanRequired | Reason::InsufficientScope | Reason::SecretUnavailable
+        )
     }
 
     /// The reason of that word.

@@ -114,8 +114,8 @@ fn what_only_a_person_can_mend_waits_for_another_input_and_then_goes_on_at_once(
 }
 
 #[test]
-fn no_time_mends_what_is_wrong_in_the_cluster() {
-    for reason in [Reason::ClientCredentialsInvalid, Reason::InvalidRequest, Reason::SecretUnavailable] {
+fn no_time_mends_what_is_wrong_in_the_spec_or_a_secret() {
+    for reason in [Reason::ClientCredentialsInvalid, Reason::InvalidRequest] {
         let mut case = reading();
         case.fail(reason, Retry::Never);
         let mut years_later = Case { now: at("2036-11-20T12:00:00Z"), ..case.again() };
@@ -125,8 +125,10 @@ fn no_time_mends_what_is_wrong_in_the_cluster() {
 }
 
 #[test]
-fn what_a_person_mends_at_cronofy_is_tried_again_once_an_hour() {
-    for reason in [Reason::AuthorizationRevoked, Reason::PlanRequired, Reason::InsufficientScope] {
+fn what_a_person_mends_where_nothing_tells_of_it_is_tried_again_once_an_hour() {
+    for reason in
+        [Reason::AuthorizationRevoked, Reason::PlanRequired, Reason::InsufficientScope, Reason::SecretUnavailable]
+    {
         let mut case = reading();
         case.fail(reason, Retry::Never);
         for hour in ["2026-11-20T13", "2026-11-20T14"] {
