@@ -150,6 +150,9 @@ async fn subscribed(stage: &Stage) -> String {
     let draft = EventDraft::new("Primary: payments", start, start + 1.hours());
     let event = stage.sim.put_event(&account, draft).unwrap();
     stage.all_ready().await;
+    // It may have been read without the event, which is announced then.
+    let stored = "--for=jsonpath={.status.output.events}=1";
+    stage.kubectl(&["wait", "calsub/on-call", stored, "--timeout=120s", "--namespace", TEAM]).await;
     event
 }
 
