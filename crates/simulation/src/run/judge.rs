@@ -94,7 +94,11 @@ impl Run<'_> {
         let own = self.world.own_channels();
         let all_muted = !own.is_empty() && own.iter().all(|channel| self.muted.contains(&channel.id));
         let still = all_muted && self.troubles.len() == 1 && self.world.wanted.mode == Mode::Push;
-        self.silence_found = self.silence_found.filter(|_| still);
+        // What the look found is forgotten with a process that dies before it has noted it, or with the answer of its commit: then
+        // the next look finds it.
+        let noted = self.world.status.record.channel.suspect.is_some();
+        let struck = self.ledger.over.max(self.ledger.started);
+        self.silence_found = self.silence_found.filter(|found| still && (noted || struck < Some(*found)));
         if self.silence_found.is_some_and(|found| later(found, SignedDuration::from_mins(20)) < self.time) {
             return Err("a channel that was found to be silent is not replaced".to_owned());
         }
@@ -163,7 +167,8 @@ impl Run<'_> {
             return Err(format!("{spent} requests in a day, {allowed} allowed: {day:?}"));
         }
         let passes = allowed + day.marks * 4 + 40;
-        if day.passes > passes {
+        // Two operators that know different things of a failure wake each other by what they note.
+        if day.passes > passes && !day.overlapped {
             return Err(format!("{} passes in a day, {passes} allowed: {day:?}", day.passes));
         }
         Ok(())

@@ -117,6 +117,7 @@ struct Day {
     disturbances: usize,
     fallback: bool,
     broken: bool,
+    overlapped: bool,
 }
 
 /// Plays the plan, with a bug put in if one is given.
@@ -277,6 +278,7 @@ impl<'a> Run<'a> {
         let begins = self.world.drivers.get(driver).is_some_and(|driver| !driver.is_at_work());
         if begins {
             self.day.passes += 1;
+            self.day.overlapped |= self.is_active(0) && self.is_active(1);
             self.world.happened();
         }
         let hiccup = self.hiccup_comes();
