@@ -155,7 +155,8 @@ impl Run<'_> {
 
     /// A read of everything shows nothing, once; only where so much is stored that it can be told from a few deletions.
     pub(super) fn hiccup(&mut self) -> Result<(), String> {
-        let many = self.world.store.snapshot().is_some_and(|copy| copy.events.len() > 26);
+        let wanted = self.world.wanted.content_fingerprint();
+        let many = self.world.store.snapshot().is_some_and(|copy| copy.events.len() > 26 && copy.fingerprint == wanted);
         if many && self.world.status.record.held.is_none() && self.ledger.is_empty() {
             self.world.cronofy.hiccup = true;
             self.edit(Edit::Request)?;
