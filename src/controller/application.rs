@@ -27,7 +27,7 @@ struct Fault {
 /// Reconciles one application, and wakes its subscriptions when what they wait for has changed.
 pub async fn reconcile(application: &CronofyApplication, context: &Arc<Context>) -> Result<Action, Error> {
     let uid = application.uid().unwrap_or_default();
-    let key = ApplicationKey { namespace: application.namespace().unwrap_or_default(), name: application.name_any() };
+    let key = ApplicationKey::from(application);
     let fault = look(application, &key, context).await;
     let before = application.status.clone().unwrap_or_default();
     let after = compose(&before, application.metadata.generation, fault.as_ref());

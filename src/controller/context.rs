@@ -174,8 +174,11 @@ impl Context {
     #[must_use]
     pub fn request_limits(&self) -> (u32, u32) {
         let applications = self.stores.get().into_iter().flat_map(|stores| &stores.applications);
-        let decoded = applications.flat_map(Store::state).filter_map(|object| object.0.clone().ok());
-        self.budgets.limits(decoded.map(|application| (ApplicationKey::from(&application), Limits::of(&application))))
+        let limits = applications.flat_map(Store::state).filter_map(|object| {
+            let application = object.0.as_ref().ok()?;
+            Some((ApplicationKey::from(application), Limits::of(application)))
+        });
+        self.budgets.limits(limits)
     }
 
     /// An application, from the cache.

@@ -110,7 +110,7 @@ impl Metrics {
     /// The budget let a request pass after this time.
     pub fn budget_wait(&self, lane: Lane, waited: Duration) {
         self.0.cronofy.budget_requests.get_or_create(&ByLane { lane }).inc();
-        self.0.cronofy.budget_wait.get_or_create(&ByLane { lane }).observe(waited.as_secs_f64());
+        self.budget_turn(lane, waited);
     }
 
     /// Work was not begun for this time, since the budget that it needs was short.

@@ -12,9 +12,9 @@ use super::content;
 use super::{Damage, StoreError};
 
 /// The most events of one output in a calendar store.
-pub const MOST_REMOTE_EVENTS: usize = 200_000;
+pub const MOST_REMOTE_EVENTS: usize = calendar_sync::MOST_EVENTS;
 /// The most bytes of events of one output: a reconcile holds them in memory, several times over.
-const MOST_REMOTE_BYTES: usize = 64_000_000;
+const MOST_REMOTE_BYTES: usize = calendar_sync::MOST_BYTES;
 
 /// What a line has besides the event: `{"put":`, `}` and its end.
 const AROUND_EVENT: usize = 9;

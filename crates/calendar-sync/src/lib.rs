@@ -40,7 +40,7 @@ pub use failure::{Failure, Failures, LONGEST_BACKOFF, LONGEST_STORE_BACKOFF, Rea
 pub use farewell::LONGEST_DELETION;
 pub use observe::MOST_CHANNELS;
 pub use observed::{Account, ChannelRecord, Held, Mark, Memory, NotificationType, Observed, Profile, Record};
-pub use reading::{CURSOR_OVERLAP, CURSOR_OVERLAP_WITHOUT_SERVER_TIME, MOST_PAGES};
+pub use reading::{CURSOR_OVERLAP, CURSOR_OVERLAP_WITHOUT_SERVER_TIME, MOST_BYTES, MOST_EVENTS, MOST_PAGES};
 pub use schedule::{CONFIRM_AFTER, SUSPICION, VERIFICATION_LIMIT, is_unhealthy, renewal};
 pub use snapshot::{Output, Snapshot, Stored};
 pub use step::{EventsRequest, Outcome, Purpose, RemoteEvent, Step, Stop, Why};

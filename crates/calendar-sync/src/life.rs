@@ -43,17 +43,26 @@ fn keep(desired: &Desired, observed: &Observed, now: Timestamp) -> Option<Step> 
         Some(found) => record(observed, |record| {
             record.channel = observed.live_channel(found.id.clone(), generation, configuration, now);
         }),
-        None => match stray(desired, observed, channels, generation).filter(|_| {
-            // While the present one has not been reached, the one before it delivers.
-            let delivers =
-                present.id.is_some() && present.verified.is_none() && !schedule::is_unhealthy(desired, observed, now);
-            channels.len() >= MOST_CHANNELS && !delivers
-        }) {
-            // One that nobody needs any more takes the place of the one that is wanted.
+        None => match displaced(desired, observed, channels, generation, now) {
             Some(leaked) => close(leaked),
             None => Step::CreateChannel { callback_url, filter },
         },
     })
+}
+
+/// In a full account, one of ours that nobody needs any more: it makes room for the one that is wanted.
+fn displaced<'a>(
+    desired: &Desired,
+    observed: &Observed,
+    channels: &'a [RemoteChannel],
+    newest: i64,
+    now: Timestamp,
+) -> Option<&'a RemoteChannel> {
+    let ChannelRecord { id, verified, .. } = &observed.record.channel;
+    // While the present one has not been reached, the one before it delivers.
+    let delivers = id.is_some() && verified.is_none() && !schedule::is_unhealthy(desired, observed, now);
+    let full = channels.len() >= MOST_CHANNELS;
+    (full && !delivers).then(|| stray(desired, observed, channels, newest)).flatten()
 }
 
 /// Closes what came before the present channel, once Cronofy is known to reach that.

@@ -10,12 +10,12 @@ use crate::controller::budget::Lane;
 /// The lane of a subscription: `New` without a copy, `Notified` if somebody waits for what is done, else it is the regular work.
 #[must_use]
 pub fn lane(object: &CalendarSubscription) -> Lane {
-    let status = object.status.clone().unwrap_or_default();
+    let Some(status) = &object.status else { return Lane::New };
     if status.sync.as_ref().is_none_or(|sync| sync.last_full_sync_time.is_none()) {
         return Lane::New;
     }
     let requested = object.annotations().get(REQUESTED_AT);
-    let awaited = status::mark(&status).pending()
+    let awaited = status::mark(status).pending()
         || requested.is_some_and(|requested| status.last_handled_request.as_ref() != Some(requested))
         || status.observed_generation != object.metadata.generation
         || object.metadata.deletion_timestamp.is_some();

@@ -206,6 +206,21 @@ impl World {
         api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
     }
 
+    /// Waits until an application says this of itself.
+    pub async fn application_says(&self, name: &str, status: &str, reason: &str, message: &str) {
+        let api: Api<CronofyApplication> = Api::namespaced(self.client.clone(), self.ns());
+        let wanted = (status, reason, message);
+        let text = format!("{name}: the application says {wanted:?}");
+        let said = eventually(&text, PATIENCE, || async {
+            let status = api.get(name).await.ok()?.status?;
+            let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready")?;
+            (wanted == (&ready.status, &ready.reason, &ready.message)).then_some(())
+        });
+        if let Err(error) = said.await {
+            panic!("{error}; {:#?}", api.get(name).await.map(|application| json!(application.status)));
+        }
+    }
+
     pub async fn delete_application(&self, name: &str) {
         let api: Api<CronofyApplication> = Api::namespaced(self.client.clone(), self.ns());
         api.delete(name, &DeleteParams::default()).await.unwrap();

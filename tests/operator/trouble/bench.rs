@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cronofy_operator::api::{CalendarSubscription, CronofyApplication, REQUESTED_AT};
+use cronofy_operator::api::{CalendarSubscription, REQUESTED_AT};
 use cronofy_sim::{AccountDraft, Endpoint, Options, Simulator};
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -378,18 +378,7 @@ impl<'a> Trial<'a> {
 
     /// Waits until the application says this of itself.
     pub async fn application_says(&self, status: &str, reason: &str, message: &str) {
-        let api: Api<CronofyApplication> = Api::namespaced(self.bench.world.client.clone(), self.bench.world.ns());
-        let name = &self.name;
-        let wanted = (status, reason, message);
-        let text = format!("{name}: the application says {wanted:?}");
-        let said = eventually(&text, PATIENCE, || async {
-            let status = api.get(name).await.ok()?.status?;
-            let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready")?;
-            (wanted == (&ready.status, &ready.reason, &ready.message)).then_some(())
-        });
-        if let Err(error) = said.await {
-            panic!("{error}; {:#?}", api.get(name).await.map(|application| json!(application.status)));
-        }
+        self.bench.world.application_says(&self.name, status, reason, message).await;
     }
 }
 

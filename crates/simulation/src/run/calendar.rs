@@ -166,8 +166,6 @@ impl Run<'_> {
         self.day.disturbances += 1;
         if edit != Edit::Request {
             self.kept.clear();
-            // Of what is wanted now there may be too few to be guarded.
-            self.world.cronofy.hiccup = false;
         }
         let number = self.entries;
         self.world.want(|desired| match edit {

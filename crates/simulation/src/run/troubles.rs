@@ -1,6 +1,6 @@
 //! Troubles: how each strikes, and how it ends.
 
-use calendar_sync::NotificationType;
+use calendar_sync::{NotificationType, Snapshot};
 use jiff::SignedDuration;
 
 use super::{Due, Run};
@@ -155,22 +155,25 @@ impl Run<'_> {
 
     /// A read of everything shows nothing, once; only where so much is stored that it can be told from a few deletions.
     pub(super) fn hiccup(&mut self) -> Result<(), String> {
-        let wanted = self.world.wanted.content_fingerprint();
-        let many = self.world.store.snapshot().is_some_and(|copy| copy.events.len() > 26 && copy.fingerprint == wanted);
-        if many && self.world.status.record.held.is_none() && self.ledger.is_empty() {
+        if self.is_guarded() && self.ledger.is_empty() {
             self.world.cronofy.hiccup = true;
             self.edit(Edit::Request)?;
         }
         Ok(())
     }
 
-    /// Whether the next read of everything shows nothing. Where little is stored by then, or deletions are held back already,
-    /// that would be taken for true.
+    /// Whether the next read of everything shows nothing; no more where that would be taken for true by then.
     pub(super) fn hiccup_comes(&mut self) -> bool {
-        let World { store, status, cronofy, .. } = &mut self.world;
-        let many = store.snapshot().is_some_and(|copy| copy.events.len() > 26);
-        cronofy.hiccup &= many && status.record.held.is_none();
-        cronofy.hiccup
+        self.world.cronofy.hiccup = self.world.cronofy.hiccup && self.is_guarded();
+        self.world.cronofy.hiccup
+    }
+
+    /// Whether a read that shows nothing would not be taken for true: so much is stored of what is wanted now that it can be told
+    /// from a few deletions, and none are held back already.
+    fn is_guarded(&self) -> bool {
+        let World { store, status, wanted, .. } = &self.world;
+        let many = |copy: &Snapshot| copy.events.len() > 26 && copy.fingerprint == wanted.content_fingerprint();
+        status.record.held.is_none() && store.snapshot().is_some_and(many)
     }
 
     pub(super) fn spoiled(&mut self, removed: bool) -> Result<(), String> {
