@@ -5,8 +5,9 @@
 # building what is missing.
 #
 # Order: KUBEBUILDER_ASSETS if it is set, then the cache, then a build from the Go modules that go.mod pins, here and in the
-# folders beside it: a program of another project has a go.mod of its own, so that neither chooses versions for the other. Programs of
-# ours stand in folders below the go.mod that they build with.
+# folders beside it: a program of another project has a go.mod of its own. go.work joins them, so that what they have in common, the
+# libraries of Kubernetes above all, has one version and is compiled once. Programs of ours stand in folders below the go.mod that
+# they build with.
 # The cache lies outside the clone and is keyed by the pinned versions, our sources and the build flags. Progress goes to
 # standard error, so that `dir=$(hack/tools/build.sh)` is enough for a caller. Any number of callers may run at once.
 set -euo pipefail
@@ -76,7 +77,7 @@ fi
 if ! command -v go >/dev/null; then
 	cat >&2 <<-END
 		build.sh: $(missing | tr '\n' ' ')must be built, and go is not installed.
-		Install Go $(awk '$1 == "go" { print $2 }' "$here/go.mod") or newer (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a folder that
+		Install Go $(awk '$1 == "go" { print $2 }' "$here/go.work") or newer (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a folder that
 		holds these programs (Kubernetes $version; other recent versions mostly work).
 	END
 	exit 1

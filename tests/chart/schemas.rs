@@ -32,7 +32,9 @@ const OTHERS: [(&str, &[&str]); 2] = [
 /// The folder of a Go module in the version that `hack/tools/definitions` pins; fetched if it is not there yet.
 fn module(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/tools/definitions");
-    let output = Command::new("go").current_dir(folder).args(["mod", "download", "-json", name]).output();
+    // The module of the definitions is not one of those that go.work joins.
+    let output =
+        Command::new("go").env("GOWORK", "off").current_dir(folder).args(["mod", "download", "-json", name]).output();
     let output = output.expect("go, which fetches the definitions of other projects' kinds");
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
