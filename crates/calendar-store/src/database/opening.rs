@@ -5,16 +5,25 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::Migrator;
-use sqlx::{AnyPool, Executor as _};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, Executor as _, SqlSafeStr as _};
 use tokio::time::sleep;
 
 use super::contents::SQLITE_CHANGE;
 use super::log::Log;
 use super::{Database, Error, Kind, Steps};
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+/// The steps from an empty database to the tables of this version, by name and text. A step that was released stays as it is: a
+/// database that has taken it refuses to be opened with another text.
+const SQLITE: &[(&str, &str)] = &[
+    ("calendars", include_str!("../../migrations/sqlite/0001_calendars.sql")),
+    ("feeds", include_str!("../../migrations/sqlite/0002_feeds.sql")),
+];
+const POSTGRES: &[(&str, &str)] = &[
+    ("calendars", include_str!("../../migrations/postgres/0001_calendars.sql")),
+    ("feeds", include_str!("../../migrations/postgres/0002_feeds.sql")),
+    ("places", include_str!("../../migrations/postgres/0003_places.sql")),
+];
 
 /// Whoever waits longer for a connection is told that the database is busy.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
@@ -68,7 +77,7 @@ impl Database {
                 );
                 let writes = writes.connect(&created).await.map_err(Error::Unreachable)?;
                 waits("bringing its tables up to date");
-                SQLITE.run(&writes).await?;
+                migrator(SQLITE).run(&writes).await?;
                 leave_original(&writes).await?;
                 drop(lock);
                 let reads = pool(READERS, &["PRAGMA query_only = ON"]);
@@ -79,7 +88,7 @@ impl Database {
                 waits("waiting for the server to take connections");
                 let writes = pool(WRITERS, &[]).connect(url).await.map_err(Error::Unreachable)?;
                 waits("bringing its tables up to date, or waiting for another process that does");
-                POSTGRES.run(&writes).await?;
+                migrator(POSTGRES).run(&writes).await?;
                 leave_place(&writes).await?;
                 let reads = pool(READERS, &[]).connect(url).await.map_err(Error::Unreachable)?;
                 (writes, reads, None)
@@ -87,6 +96,15 @@ impl Database {
         };
         Ok(Self { kind, writes, reads, log, steps: Steps::default() })
     }
+}
+
+/// What takes these steps. Not by the macro of the library, which would compile the drivers a second time, for itself.
+fn migrator(steps: &[(&'static str, &'static str)]) -> Migrator {
+    let numbered = (1..).zip(steps);
+    let migrations = numbered.map(|(version, (name, sql))| {
+        Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 /// Gives a copy that is opened for the first time other incarnations than its original, and than every other restoration of it.
@@ -173,4 +191,29 @@ fn pool(connections: u32, first: &'static [&'static str]) -> AnyPoolOptions {
             })
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{POSTGRES, SQLITE};
+
+    #[test]
+    fn each_file_of_a_step_is_taken_in_its_order() {
+        for (kind, steps) in [("sqlite", SQLITE), ("postgres", POSTGRES)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind);
+            let numbered = (1..).zip(steps).map(|(version, (name, sql))| {
+                let file = format!("{version:04}_{name}.sql");
+                assert_eq!(std::fs::read_to_string(folder.join(&file)).unwrap(), *sql, "{file}");
+                file
+            });
+            let mut files: Vec<String> = std::fs::read_dir(&folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort_unstable();
+            assert_eq!(numbered.collect::<Vec<_>>(), files, "{kind}");
+        }
+    }
 }
