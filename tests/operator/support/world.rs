@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -275,8 +276,10 @@ impl World {
     ) -> CalendarSubscription {
         let api: Api<CalendarSubscription> = Api::namespaced(self.client.clone(), namespace);
         let text = format!("{name}: {what}");
+        // By a watch, so that no state is missed and nothing is asked over and over.
+        let condition = |subscription: Option<&CalendarSubscription>| subscription.is_some_and(&wanted);
         let found = eventually(&text, PATIENCE, || async {
-            api.get(name).await.ok().filter(|subscription| wanted(subscription))
+            Box::pin(await_condition(api.clone(), name, condition)).await.ok().flatten()
         });
         match found.await {
             Ok(subscription) => subscription,
