@@ -6,15 +6,8 @@
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: tools ## Run every check: format, lints, docs, all tests, the demo.
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
-	@if cargo tree --workspace --locked --invert ring 2>/dev/null | grep -q .; then echo "a second TLS provider is linked: see cargo tree --workspace --invert ring"; exit 1; fi
-	@# Most tests wait for servers, so more of them than there are cores run at a time.
-	cargo test --workspace --locked -- --test-threads 8
-	$(MAKE) --no-print-directory simulate
-	$(MAKE) --no-print-directory demo ONCE=1
+test: ## Run every check: format, lints, docs, all tests, the demo.
+	@hack/test.sh
 
 e2e: ## Prove the image and the chart on real nodes: pods, upgrades, drains, lost nodes (root on Linux needed).
 	@[ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] || { echo "make e2e makes namespaces, links and control groups: run it as root on Linux, for example by sudo"; exit 1; }
