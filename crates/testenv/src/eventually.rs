@@ -13,7 +13,8 @@ const LONGEST: Duration = Duration::from_millis(250);
 
 /// Tries until `attempt` gives a value, which is returned.
 ///
-/// Attempts follow each other after an eighth of the time waited so far, and at least 25 ms, at most 250 ms. An attempt that runs when the limit passes is cut off.
+/// Attempts follow each other after an eighth of the time waited so far, and at least 25 ms, at most 250 ms. An attempt
+/// that runs when the limit passes is cut off.
 ///
 /// # Errors
 /// [`Error::TimedOut`] with `what` once `limit` has passed.

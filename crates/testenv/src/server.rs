@@ -43,7 +43,7 @@ impl Server {
         arguments: &[String],
         dir: &StateDir,
     ) -> Result<Self, Error> {
-        // They live for minutes and hold little: memory is there, and to collect it again and again costs a quarter of all they do.
+        // They live for minutes and hold little, so to collect their memory less often costs little and spares the processor.
         Self::spawn_in(name, Command::new(program).args(arguments).env("GOGC", "400"), dir.path(), dir)
     }
 
