@@ -21,7 +21,8 @@ make --no-print-directory tools </dev/null &
 beside=$!
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- --deny warnings
-RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+# With the examples, since all else then has the features that it was checked with before.
+RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --lib --bins --examples
 if cargo tree --workspace --locked --invert ring 2>/dev/null | grep -q .; then
 	echo "a second TLS provider is linked: see cargo tree --workspace --invert ring"
 	exit 1

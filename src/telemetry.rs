@@ -8,12 +8,12 @@
 use std::io::{self, Write};
 
 use tracing::Subscriber;
+use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 
 use crate::traces::{self, Exporter};
@@ -62,7 +62,7 @@ pub enum TelemetryError {
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Another subscriber was installed before.
     #[error("the log is already set up")]
-    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+    AlreadySet(#[from] SetGlobalDefaultError),
 }
 
 /// Sends the process's log to standard error, and its spans to the exporter if there is one. `RUST_LOG` chooses what is logged;
@@ -73,7 +73,9 @@ pub enum TelemetryError {
 /// If `RUST_LOG` does not parse, or if the log was set up before.
 pub fn init(format: LogFormat, exporter: Option<&Exporter>) -> Result<(), TelemetryError> {
     let filter = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
-    subscriber(format, &filter, io::stderr, exporter)?.try_init()?;
+    // Without the records of the `log` crate: a library that asks whether one of them would be logged, and is refused, would lose us
+    // the next line, since filters of layers take that answer for one about it.
+    tracing::subscriber::set_global_default(subscriber(format, &filter, io::stderr, exporter)?)?;
     Ok(())
 }
 

@@ -11,12 +11,14 @@ mod duration;
 mod foreign;
 mod rules;
 mod subscription_status;
+mod time;
 
 pub use calendar_subscription::*;
 pub use conditions::*;
 pub use cronofy_application::*;
 pub use duration::*;
 pub use subscription_status::*;
+pub use time::*;
 
 /// The API group of both kinds.
 pub const GROUP: &str = "cronofy-operator.dev";

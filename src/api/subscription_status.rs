@@ -2,11 +2,11 @@
 //!
 //! What comes from outside has generous bounds: a status that the API server refuses could never be written.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::foreign;
+use super::{Time, foreign};
 
 /// What the operator knows about the subscription.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]

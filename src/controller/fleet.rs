@@ -7,11 +7,10 @@ use std::time::Duration;
 use calendar_sync::{VERIFICATION_LIMIT, Why};
 use jiff::Timestamp;
 use k8s_controller::conditions;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource as _;
 
 use super::context::Context;
-use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, Mode, NextWork};
+use crate::api::{CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus, Mode, NextWork, Time};
 use crate::metrics::{BudgetWindow, ChannelState, ConditionStatus, ConditionType, FleetBound, SweepKind};
 
 /// In a large fleet something has always just fallen due: work that is due for less than this is being done.

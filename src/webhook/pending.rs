@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use calendar_sync::NotificationType;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::NotificationStatus;
+use crate::api::{NotificationStatus, Time};
 use crate::traces::TraceParent;
 
 /// The most types that a mark lists. There are five that are acted on; what a newer version has added is kept up to this.

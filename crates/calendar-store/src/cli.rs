@@ -255,7 +255,9 @@ fn log(format: LogFormat) -> Result<(), String> {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
         LogFormat::Text => layer.with_ansi(false).boxed(),
     };
-    Registry::default().with(layer.with_filter(filter)).try_init().map_err(|error| error.to_string())
+    // Of the whole log, not of its one layer: such a filter remembers what sqlx asks after a slow statement, whether that would be
+    // logged, and takes the answer for one about the next line, which is lost then.
+    Registry::default().with(filter).with(layer).try_init().map_err(|error| error.to_string())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what clap calls")]

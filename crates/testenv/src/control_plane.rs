@@ -257,8 +257,8 @@ impl ControlPlane {
             // Data has to survive a killed process, not a lost machine.
             "--unsafe-no-fsync".to_owned(),
             // It is alone, so nobody can call an election too early.
-            "--heartbeat-interval=10".to_owned(),
-            "--election-timeout=100".to_owned(),
+            "--heartbeat-interval=50".to_owned(),
+            "--election-timeout=250".to_owned(),
             "--log-level=warn".to_owned(),
         ];
         self.spawn(Tool::Etcd, &arguments)

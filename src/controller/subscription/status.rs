@@ -9,7 +9,7 @@ use calendar_sync::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_controller::conditions::{self, ConditionStatus, DesiredCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use super::verdict::Verdict;
 use crate::api::{
     ABANDON_CHANNEL, ABANDON_STORE, AccountStatus, CalendarSubscription, CalendarSubscriptionStatus, ChannelStatus,
     FailureStatus, HeldDeletions, NextChannel, NextWork, NotificationStatus, OutputStatus, ProfileStatus, REQUESTED_AT,
-    SyncStatus, condition,
+    SyncStatus, Time, condition,
 };
 use crate::kubernetes::{self, CallError};
 
@@ -94,7 +94,7 @@ fn failures(status: &FailureStatus, conditions: &[Condition]) -> Option<Failures
     let said = [condition::RECONCILING, condition::STALLED].into_iter();
     let said = said.filter_map(|kind| conditions::find(conditions, kind));
     let said = said.into_iter().find(|condition| condition.reason == status.reason);
-    let next_retry = status.next_retry_time.clone().map(instant);
+    let next_retry = status.next_retry_time.map(instant);
     Some(Failures {
         count: u32::try_from(status.count).unwrap_or_default(),
         last: Failure {
@@ -102,7 +102,7 @@ fn failures(status: &FailureStatus, conditions: &[Condition]) -> Option<Failures
             message: said.map(|condition| condition.message.clone()).unwrap_or_default(),
             retry: if next_retry.is_some() { Retry::Backoff } else { Retry::Never },
         },
-        time: instant(status.last_time.clone()),
+        time: instant(status.last_time),
         next_retry,
         about_channel: status.channel_only.unwrap_or_default(),
     })
@@ -398,7 +398,7 @@ mod tests {
         let written = steady(None, time("2026-11-20T20:00:00.9Z"));
         assert_eq!(written.0, time("2026-11-20T20:00:00Z"));
         for same in ["2026-11-20T20:00:00Z", "2026-11-20T20:00:00.9Z", "2026-11-20T19:59:59.1Z"] {
-            assert_eq!(steady(Some(written.clone()), time(same)), written);
+            assert_eq!(steady(Some(written), time(same)), written);
         }
         assert_eq!(steady(Some(written), time("2026-11-20T20:00:02Z")).0, time("2026-11-20T20:00:02Z"));
     }

@@ -10,7 +10,7 @@ pub fn between(before: &CalendarSubscriptionStatus, after: &CalendarSubscription
     let mut notes = Vec::new();
     let ready = |status: &CalendarSubscriptionStatus| conditions::find(&status.conditions, condition::READY).cloned();
     let channel = |status: &CalendarSubscriptionStatus| status.channel.as_ref().and_then(|channel| channel.id.clone());
-    let erased = |status: &CalendarSubscriptionStatus| status.sync.as_ref().and_then(|sync| sync.erased_time.clone());
+    let erased = |status: &CalendarSubscriptionStatus| status.sync.as_ref().and_then(|sync| sync.erased_time);
 
     if let Some(id) = channel(after)
         && channel(before).as_ref() != Some(&id)

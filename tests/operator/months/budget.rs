@@ -195,7 +195,7 @@ async fn the_regular_work_goes_in_the_lane_of_the_regular_work() {
     assert!(new >= 5.0, "all of a first sync: {new}");
     world.sim.clear_journal();
     let checked = |found: &CalendarSubscription| {
-        found.status.as_ref().and_then(|status| status.channel.as_ref()?.last_check_time.clone())
+        found.status.as_ref().and_then(|status| status.channel.as_ref()?.last_check_time)
     };
     let before = checked(&world.subscriptions().get("all").await.unwrap());
     let_pass_here(&world, "all", SignedDuration::from_hours(26)).await;

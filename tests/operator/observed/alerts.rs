@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use cronofy_sim::{Signing, Verification};
 use jiff::{SignedDuration, Timestamp};
@@ -16,30 +17,46 @@ use crate::support::{World, event};
 
 const RULES: &str = include_str!("../../../charts/cronofy-operator/files/alerts.yaml");
 
-/// The minute of the first scrape. The rule engine's clock begins at zero, and what lies before a scrape must not be before that.
-const BEGIN: u32 = 24 * 60;
+/// What a line of a page tells that some alert asks about: metric, labels and value.
+fn asked_about(line: &str) -> Option<(&str, &str, f64)> {
+    let (name, value) = line.rsplit_once(' ').filter(|_| !line.starts_with('#'))?;
+    let (metric, labels) = name.split_once('{').unwrap_or((name, "}"));
+    RULES.contains(&format!("{metric}{{")).then(|| (metric, labels, value.parse().unwrap()))
+}
+
+/// Whether a metric with this value is a time, and one that there is.
+fn is_time(metric: &str, value: f64) -> bool {
+    metric.ends_with("_timestamp_seconds") && value > 0.0
+}
+
+/// The minute of the first scrape. The rule engine's clock begins at zero, no time that is served may lie before that, and every
+/// minute until then is evaluated.
+fn begin(scrapes: &[(Scrape, u32)]) -> u32 {
+    let ages = scrapes.iter().flat_map(|(Scrape { time, pages }, _)| {
+        let times = pages.iter().flat_map(|page| page.lines()).filter_map(asked_about);
+        let times = times.filter(|(metric, _, value)| is_time(metric, *value));
+        times.map(|(_, _, value)| time.as_duration().as_secs_f64() - value)
+    });
+    let oldest = Duration::from_secs_f64(ages.fold(0.0, f64::max));
+    1 + u32::try_from(oldest.as_secs() / 60).unwrap()
+}
 
 /// The scrapes as input series of a unit test: what each showed goes on for so many minutes. A metric that is a time keeps its
 /// distance from the scrape that showed it first.
 fn input_series(scrapes: &[(Scrape, u32)]) -> Vec<Value> {
     let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut minute = BEGIN;
+    let begin = begin(scrapes);
+    let mut minute = begin;
     for (Scrape { time, pages }, minutes) in scrapes {
         for (page, pod) in pages.iter().zip(["a", "b"]) {
-            for line in page.lines().filter(|line| !line.starts_with('#')) {
-                let (name, value) = line.rsplit_once(' ').unwrap();
-                let (metric, labels) = name.split_once('{').map_or((name, "}"), |(metric, labels)| (metric, labels));
-                if !RULES.contains(&format!("{metric}{{")) {
-                    continue;
-                }
-                let mut value: f64 = value.parse().unwrap();
-                if metric.ends_with("_timestamp_seconds") && value > 0.0 {
+            for (metric, labels, mut value) in page.lines().filter_map(asked_about) {
+                if is_time(metric, value) {
                     value += f64::from(minute * 60) - time.as_duration().as_secs_f64();
                 }
                 let name =
                     format!("{metric}{{namespace=\"operators\", pod=\"calendars-cronofy-operator-{pod}\", {labels}");
                 let repeated = minutes.checked_sub(1).map(|more| format!("{value}x{more}"));
-                series.entry(name).or_insert_with(|| vec![format!("_x{BEGIN}")]).extend(repeated);
+                series.entry(name).or_insert_with(|| vec![format!("_x{begin}")]).extend(repeated);
             }
         }
         minute += minutes;
@@ -55,7 +72,7 @@ fn assert_fires(scrapes: &[(Scrape, u32)], alerts: &[&str]) {
     // Those of the calendar store stand only where the chart runs one.
     rules["groups"].as_array_mut().unwrap().retain(|group| group["name"] != "calendar-store");
     fs::write(folder.path().join("rules.yaml"), rules.to_string()).unwrap();
-    let end = BEGIN + scrapes.iter().map(|(_, minutes)| minutes).sum::<u32>() - 1;
+    let end = begin(scrapes) + scrapes.iter().map(|(_, minutes)| minutes).sum::<u32>() - 1;
     let fires = |alert: &&str| json!({ "labels": format!("{{alertname=\"{alert}\"}}"), "value": 1 });
     let expression = "count by (alertname) (ALERTS{alertstate=\"firing\"})";
     let test = json!({ "rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [{

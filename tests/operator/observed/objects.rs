@@ -108,7 +108,7 @@ async fn kube_state_metrics_tells_of_each_object_what_its_status_says() {
     };
     let object = format!("exported_namespace=\"{}\" name=\"all\"", world.ns());
     let of = async |name: &str| series(&format!("cronofy_subscription_{name}{{ {object}")).await;
-    let close = |value: f64, time: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
+    let close = |value: f64, time: Option<&cronofy_operator::api::Time>| {
         let time = time.unwrap().0.as_duration().as_secs_f64();
         assert!((value - time).abs() < 1.0, "{value} {time}");
     };

@@ -1,10 +1,11 @@
-//! A start that has to wait, and is told to stop meanwhile.
+//! A start that has to wait: what it tells, and that it can be stopped meanwhile.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use calendar_store::database::Database;
 use serde_json::Value;
 
 use crate::running::Setting;
@@ -81,6 +82,39 @@ async fn a_start_that_waits_for_anothers_migration_can_be_stopped() {
     locked.unwrap();
     let database = format!("--database={url}");
     waits_and_stops(setting.serve(&[&database]), "database: bringing its tables up to date").await;
+}
+
+/// What sqlx takes longer for is a slow statement. It asks whether that would be logged, and what a statement is about is not.
+const SLOW: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn the_line_after_a_slow_statement_is_written() {
+    let setting = Setting::new().await;
+    let url = testenv::postgres().await.unwrap().database().await.unwrap();
+    Database::open(&url).await.unwrap().close().await;
+    // The last statements before it serves wait for this table.
+    let (pool, watching) = (connect(&url).await, connect(&url).await);
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE places IN ACCESS EXCLUSIVE MODE").execute(&mut *other).await.unwrap();
+    let (mut child, lines, _) = starting(setting.serve(&["--database", &url]));
+    let waits = testenv::eventually("it waits for the table", LIMIT, async || {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'places'::regclass";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&watching).await.unwrap();
+        (waiting > 0).then_some(())
+    });
+    let waits = waits.await;
+    tokio::time::sleep(SLOW + SLOW / 4).await;
+    other.rollback().await.unwrap();
+    let (told, written) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let serves = lines.lines().map_while(Result::ok).any(|line| line.contains(r#""message":"serving""#));
+        let _ = told.send(serves);
+    });
+    let written = tokio::time::timeout(LIMIT, written).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    waits.unwrap();
+    assert!(written.expect("it says that it serves").unwrap(), "it ended");
 }
 
 async fn connect(url: &str) -> sqlx::AnyPool {

@@ -35,7 +35,7 @@ keep() {
 }
 
 if [ "$1" = control ]; then
-	keep etcd etcd --data-dir=etcd --unsafe-no-fsync --heartbeat-interval=10 --election-timeout=100 --log-level=warn
+	keep etcd etcd --data-dir=etcd --unsafe-no-fsync --heartbeat-interval=50 --election-timeout=250 --log-level=warn
 	keep kube-apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --advertise-address="$ADDRESS" \
 		--bind-address="$ADDRESS" --cert-dir=certificates --tls-cert-file=../apiserver.crt --tls-private-key-file=../apiserver.key \
 		--client-ca-file=../authority.crt --token-auth-file=../tokens.csv --authorization-mode=Node,RBAC \
