@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A moment, written in whole seconds of UTC. It is the one of Kubernetes with a schema: to have that of all its types made as well
-/// takes longer than all else in the library.
+/// A moment, written in whole seconds of UTC. It is the one of Kubernetes, with a schema: the library has one for this type only
+/// together with those of its hundreds of others, which would all be compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "meta::Time", into = "meta::Time")]
 pub struct Time(pub Timestamp);

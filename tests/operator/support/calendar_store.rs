@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::Value;
-use sqlx::Connection as _;
 use testenv::{Scope, eventually};
 
 use super::operator::{Operator, OperatorOptions};
@@ -104,9 +103,8 @@ impl CalendarStore {
         match serving.await {
             Ok(address) => Self { child, address, log },
             Err(error) => {
-                let sessions = sessions(database).await;
                 let _ = child.kill();
-                panic!("{error}; its log:\n{}\n{sessions}", log.lock().unwrap().join("\n"))
+                panic!("{error}; its log:\n{}", log.lock().unwrap().join("\n"))
             }
         }
     }
@@ -181,21 +179,6 @@ impl Installed {
         self.store_switch.to(store.address);
         self.store = Some(store);
     }
-}
-
-/// What the sessions of a database of PostgreSQL are about, and for which others each waits.
-async fn sessions(database: &str) -> String {
-    const SESSIONS: &str = "SELECT COALESCE(string_agg(concat_ws(' ', pid, pg_blocking_pids(pid)::text, state, wait_event, query), \
-         chr(10)), '') FROM pg_stat_activity WHERE backend_type = 'client backend'";
-    if !database.starts_with("postgres:") {
-        return String::new();
-    }
-    sqlx::any::install_default_drivers();
-    let told = async {
-        let mut connection = sqlx::AnyConnection::connect(database).await?;
-        sqlx::query_scalar(SESSIONS).fetch_one(&mut connection).await
-    };
-    told.await.unwrap_or_else(|error| format!("the database does not tell what it does: {error}"))
 }
 
 /// It is of another package, so it lies where the whole workspace is built to.
