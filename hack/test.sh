@@ -22,7 +22,7 @@ beside=$!
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- --deny warnings
 # With the examples, since all else then has the features that it was checked with before.
-RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --lib --bins --examples
+RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --lib --examples
 if cargo tree --workspace --locked --invert ring 2>/dev/null | grep -q .; then
 	echo "a second TLS provider is linked: see cargo tree --workspace --invert ring"
 	exit 1
