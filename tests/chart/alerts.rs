@@ -17,9 +17,8 @@ pub fn groups() -> Value {
     serde_json::json!({ "groups": of_kind(&objects, "PrometheusRule")[0]["spec"]["groups"] })
 }
 
-/// The groups with this alert and no other.
-fn only(alert: &str) -> Value {
-    let mut groups = groups();
+/// Of these groups what holds this alert and no other.
+fn only(mut groups: Value, alert: &str) -> Value {
     let all = groups["groups"].as_array_mut().unwrap();
     for group in &mut *all {
         group["rules"].as_array_mut().unwrap().retain(|rule| rule["alert"] == alert);
@@ -57,7 +56,8 @@ fn promtool(folder: &Path, arguments: &[&str]) -> (bool, String) {
 #[test]
 fn the_rule_engine_takes_the_rules_and_each_fires_and_ends_as_its_unit_tests_say() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("rules.yaml"), groups().to_string()).unwrap();
+    let groups = groups();
+    fs::write(folder.path().join("rules.yaml"), groups.to_string()).unwrap();
     let (taken, said) = promtool(folder.path(), &["check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"]);
     assert!(taken && said.contains(&format!("{} rules found", files().len())), "{said}");
 
@@ -65,7 +65,7 @@ fn the_rule_engine_takes_the_rules_and_each_fires_and_ends_as_its_unit_tests_say
     for file in files() {
         let own = folder.path().join(name(&file));
         fs::create_dir(&own).unwrap();
-        fs::write(own.join("rules.yaml"), only(name(&file)).to_string()).unwrap();
+        fs::write(own.join("rules.yaml"), only(groups.clone(), name(&file)).to_string()).unwrap();
         fs::copy(&file, own.join("test.yaml")).unwrap();
     }
     let tests: Vec<String> = files().iter().map(|file| format!("{}/test.yaml", name(file))).collect();

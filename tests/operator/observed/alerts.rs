@@ -41,11 +41,10 @@ fn begin(scrapes: &[(Scrape, u32)]) -> u32 {
     1 + u32::try_from(oldest.as_secs() / 60).unwrap()
 }
 
-/// The scrapes as input series of a unit test: what each showed goes on for so many minutes. A metric that is a time keeps its
+/// The scrapes from this minute on as input series of a unit test: what each showed goes on for so many minutes. A metric that is a time keeps its
 /// distance from the scrape that showed it first.
-fn input_series(scrapes: &[(Scrape, u32)]) -> Vec<Value> {
+fn input_series(scrapes: &[(Scrape, u32)], begin: u32) -> Vec<Value> {
     let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let begin = begin(scrapes);
     let mut minute = begin;
     for (Scrape { time, pages }, minutes) in scrapes {
         for (page, pod) in pages.iter().zip(["a", "b"]) {
@@ -72,11 +71,12 @@ fn assert_fires(scrapes: &[(Scrape, u32)], alerts: &[&str]) {
     // Those of the calendar store stand only where the chart runs one.
     rules["groups"].as_array_mut().unwrap().retain(|group| group["name"] != "calendar-store");
     fs::write(folder.path().join("rules.yaml"), rules.to_string()).unwrap();
-    let end = begin(scrapes) + scrapes.iter().map(|(_, minutes)| minutes).sum::<u32>() - 1;
+    let begin = begin(scrapes);
+    let end = begin + scrapes.iter().map(|(_, minutes)| minutes).sum::<u32>() - 1;
     let fires = |alert: &&str| json!({ "labels": format!("{{alertname=\"{alert}\"}}"), "value": 1 });
     let expression = "count by (alertname) (ALERTS{alertstate=\"firing\"})";
     let test = json!({ "rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [{
-        "interval": "1m", "input_series": input_series(scrapes), "promql_expr_test": [{
+        "interval": "1m", "input_series": input_series(scrapes, begin), "promql_expr_test": [{
             "expr": expression, "eval_time": format!("{end}m"), "exp_samples": alerts.iter().map(fires).collect::<Vec<_>>(),
         }],
     }] });
