@@ -21,8 +21,9 @@ installs() { apt-get install --simulate --no-install-recommends -o Dir::State::s
 choose() {
 	case $1 in
 	chromium)
-		# Without what only windows, sound and graphics cards need, or the system has itself.
-		mapfile -t packages < <(installs chromium chromium-driver fonts-dejavu-core | grep '^chromium\|^font\|^lib\|^xkb-data$\|^zlib1g$' | grep -v '^libc6$\|^libllvm\|^libz3\|mesa-dri\|perl\|^libpam-\|^libgtk\|^libsystemd-shared\|^libcryptsetup')
+		# The browser that has no window at all, in place of the one that the driver asks for; without what only windows, sound
+		# and graphics cards need, or the system has itself.
+		mapfile -t packages < <(installs chromium-headless-shell chromium-driver fonts-dejavu-core | grep '^chromium-\|^font\|^lib\|^xkb-data$\|^zlib1g$' | grep -v '^libc6$\|^libllvm\|^libz3\|mesa-dri\|perl\|^libpam-\|^libgtk\|^libsystemd-shared\|^libcryptsetup')
 		[ "${#packages[@]}" -gt 0 ]
 		;;
 	node) packages=(libedit2 libjansson4 libmnl0 libnftables1 libnftnl11 libseccomp2 libxtables12 nftables runc) ;;

@@ -84,7 +84,7 @@ impl Browser {
                 return Err(Error::Refused(format!("{error}: {}", driver.log_tail())));
             }
         };
-        let binary = programs.join("usr/lib/chromium/chromium");
+        let binary = programs.join("usr/lib/chromium/chromium-headless-shell");
         Ok(Self { _driver: driver, address: format!("http://127.0.0.1:{port}"), binary, _dir: dir })
     }
 
