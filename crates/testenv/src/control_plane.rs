@@ -85,17 +85,23 @@ impl ControlPlane {
             .await
             .map_err(|error| Error::io("find the control plane's programs")(error.into()))??;
         let mut attempt = 1;
-        loop {
+        let control_plane = loop {
             let control_plane = Self::launch(options.clone(), tools.clone())?;
             match control_plane.wait_until_ready().await {
-                Ok(()) => return Ok(control_plane),
+                Ok(()) => break control_plane,
                 Err(error) if error.is_port_clash() && attempt < START_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
             }
+        };
+        // Not before: it ends by itself if the API server is not ready within ten seconds.
+        if options.controller_manager {
+            let controller_manager = control_plane.spawn_controller_manager()?;
+            control_plane.servers().controller_manager = Some(controller_manager);
         }
+        Ok(control_plane)
     }
 
-    /// Writes the files and starts the servers, without waiting for them.
+    /// Writes the files and starts etcd and the API server, without waiting for them.
     fn launch(options: Options, tools: Tools) -> Result<Self, Error> {
         let dir = StateDir::create()?;
         let [etcd, etcd_peer, apiserver] = free_ports()?;
@@ -144,9 +150,6 @@ impl ControlPlane {
             let mut servers = control_plane.servers();
             servers.etcd = Some(control_plane.spawn_etcd()?);
             servers.apiserver = Some(control_plane.spawn_apiserver()?);
-            if control_plane.options.controller_manager {
-                servers.controller_manager = Some(control_plane.spawn_controller_manager()?);
-            }
         }
         Ok(control_plane)
     }
