@@ -1,7 +1,9 @@
 //! The real helm.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 use serde_json::Value;
 use testenv::{Tool, Tools};
@@ -35,11 +37,18 @@ fn run(version: Tool, kubeconfig: &Path, arguments: &[&str]) -> Output {
     command.env("KUBECONFIG", kubeconfig).args(arguments).output().unwrap()
 }
 
-/// What the chart becomes with these `--set` values, as a text.
+/// What the chart becomes with these `--set` values, as a text: rendered once for all tests.
 pub fn rendered(values: &[&str]) -> String {
+    static RENDERED: Mutex<BTreeMap<Vec<String>, String>> = Mutex::new(BTreeMap::new());
+    let key: Vec<_> = values.iter().map(ToString::to_string).collect();
+    if let Some(text) = RENDERED.lock().unwrap().get(&key) {
+        return text.clone();
+    }
     let output = template(values);
     assert!(output.status.success(), "{values:?}: {}", said(&output));
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    RENDERED.lock().unwrap().insert(key, text.clone());
+    text
 }
 
 pub fn template(values: &[&str]) -> Output {
