@@ -66,7 +66,14 @@ async fn burst(channel: &Channel, urls: &[String]) -> Timestamp {
             let since = latest - SignedDuration::from_secs(back.try_into().unwrap());
             let (client, url) = (&client, &urls[number % urls.len()]);
             let body = hook::change(channel, since);
-            async move { post_signed(client, url, CLIENT_SECRET, &body).await.bare() }
+            async move {
+                // What could not be noted in time, on a machine that is busy, is told again, as by Cronofy.
+                let answered = eventually("a notification is taken", PATIENCE, async || {
+                    let status = post_signed(client, url, CLIENT_SECRET, &body).await.bare();
+                    (status != 503).then_some(status)
+                });
+                answered.await.unwrap()
+            }
         })
         .buffer_unordered(AT_A_TIME)
         .collect::<Vec<u16>>()
