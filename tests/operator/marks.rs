@@ -12,23 +12,16 @@ use cronofy_operator::webhook::routes::{Lookup, Route, Routes};
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::Event;
-use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use testenv::{Scope, grant, shared};
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::world::define;
 
-/// The definition with the default status that every subscription is born with.
-fn definition() -> CustomResourceDefinition {
-    let mut crd = serde_json::to_value(CalendarSubscription::crd()).unwrap();
-    let status = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
-    status["default"] = json!({"observedGeneration": -1});
-    serde_json::from_value(crd).unwrap()
-}
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A namespace, the webhook's client with the rights that it has in a cluster, and an administrator's view.
 struct Cluster {
@@ -39,7 +32,7 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Self {
         let control_plane = shared().await.unwrap();
-        control_plane.apply_crds(&[definition()]).await.unwrap();
+        define(control_plane).await;
         let namespace = control_plane.namespace("rooms").await.unwrap();
         let admin = control_plane.admin().unwrap();
         let access = control_plane.service_account(namespace.name(), "webhook").await.unwrap();

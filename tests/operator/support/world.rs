@@ -1,6 +1,7 @@
 //! A namespace of its own on the shared API server, with its own simulated Cronofy and its own operators.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,6 +18,7 @@ use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testenv::{AuditLog, ControlPlane, Scope, TestNamespace, eventually};
+use tokio::sync::Mutex;
 
 use super::operator::{Operator, OperatorOptions, PATIENCE};
 use super::usage;
@@ -57,6 +59,17 @@ pub fn rights() -> Rights {
     serde_saphyr::from_str(include_str!("../../../charts/cronofy-operator/files/rbac.yaml")).unwrap()
 }
 
+/// Applies the definitions, once for each API server.
+pub async fn define(plane: &'static ControlPlane) {
+    static DEFINED: Mutex<BTreeSet<SocketAddr>> = Mutex::const_new(BTreeSet::new());
+    let mut defined = DEFINED.lock().await;
+    if !defined.contains(&plane.address()) {
+        let warnings = plane.apply_crds(&cronofy_operator::crds::crds()).await.unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        defined.insert(plane.address());
+    }
+}
+
 impl World {
     /// A namespace with the kinds, the rights, an application and an account, and a simulator that knows both.
     pub async fn start(name: &str) -> Self {
@@ -70,8 +83,7 @@ impl World {
 
     /// The same with a Cronofy that is started in this way.
     pub async fn with(plane: &'static ControlPlane, name: &str, cronofy: Options) -> Self {
-        let warnings = plane.apply_crds(&cronofy_operator::crds::crds()).await.unwrap();
-        assert!(warnings.is_empty(), "{warnings:?}");
+        define(plane).await;
         let namespace = plane.namespace(name).await.unwrap();
         let client = plane.admin().unwrap();
         let sim = Simulator::start(cronofy).await.unwrap();
