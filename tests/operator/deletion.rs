@@ -1,7 +1,7 @@
 //! Deletion always ends: the channel is closed if anybody can close it, the output goes or stays as wanted.
 
 use crate::support::past::age_field;
-use crate::support::{PATIENCE, World, condition, event};
+use crate::support::{OwnPlane, PATIENCE, World, condition, event};
 use cronofy_operator::api::FINALIZER;
 use cronofy_sim::Endpoint;
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
-use testenv::{ControlPlane, Options, eventually};
+use testenv::{Options, eventually};
 
 async fn deleted(world: &World, name: &str) {
     world.subscriptions().delete(name, &DeleteParams::default()).await.unwrap();
@@ -159,10 +159,9 @@ async fn a_subscription_that_never_worked_is_deleted_without_a_request() {
 
 #[tokio::test]
 async fn deleting_the_namespace_ends_also_while_cronofy_is_away() {
-    let plane = ControlPlane::start(Options { controller_manager: true, ..Options::default() }).await.unwrap();
-    let plane: &'static ControlPlane = Box::leak(Box::new(plane));
+    let plane = OwnPlane::start_with(Options { controller_manager: true, ..Options::default() }).await;
     for away in [false, true] {
-        let world = World::on(plane, "dying").await;
+        let world = World::on(*plane, "dying").await;
         // Outside of the namespace that goes, as an operator for the whole cluster is.
         let options = world.operator_elsewhere().await;
         let _operator = crate::support::Operator::start(&options).await;

@@ -11,21 +11,16 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
-use testenv::{ControlPlane, Options, eventually};
+use testenv::eventually;
 
 use crate::support::operator::OperatorOptions;
 use crate::support::switch::{Switch, switched};
-use crate::support::{Operator, PATIENCE, World, condition, event};
+use crate::support::{Operator, OwnPlane, PATIENCE, World, condition, event};
 
 /// How long the sender of a notification waits for an answer here, less than Cronofy does.
 const SENDER_WAITS: Duration = Duration::from_secs(4);
 /// An API server that starts takes its time on a busy machine.
 const LONG: Duration = Duration::from_mins(3);
-
-async fn plane() -> &'static ControlPlane {
-    let plane = ControlPlane::start(Options::default()).await.unwrap();
-    Box::leak(Box::new(plane)) // its servers end with this process
-}
 
 async fn start(options: &OperatorOptions, switch: &Switch) -> Operator {
     let operator = Operator::start(options).await;
@@ -60,8 +55,8 @@ fn one_channel(world: &World) {
 /// Whichever way the API server is away, and also to a replica that has read no Secret yet.
 #[tokio::test]
 async fn what_cannot_be_written_down_is_refused_in_time_and_applied_when_it_is_told_again() {
-    let plane = plane().await;
-    let world = World::on(plane, "apiserver-refused").await;
+    let plane = OwnPlane::start().await;
+    let world = World::on(*plane, "apiserver-refused").await;
     let (switch, mut options) = switched(&world).await;
     options.arguments = vec!["--leader-election=false".to_owned()]; // a lost lease is another test
     let operator = start(&options, &switch).await;
@@ -164,8 +159,8 @@ async fn a_standby_that_is_killed_right_after_its_204_has_lost_nothing() {
 
 #[tokio::test]
 async fn an_operator_survives_an_api_server_that_restarts_and_one_that_stays_away() {
-    let plane = plane().await;
-    let world = World::on(plane, "apiserver-away").await;
+    let plane = OwnPlane::start().await;
+    let world = World::on(*plane, "apiserver-away").await;
     let (switch, mut options) = switched(&world).await;
     options.arguments = vec!["--leader-election=false".to_owned()];
     let operator = start(&options, &switch).await;
@@ -200,8 +195,8 @@ async fn an_operator_survives_an_api_server_that_restarts_and_one_that_stays_awa
 /// What a watch does not tell, since it was cut off for too long.
 #[tokio::test]
 async fn an_application_that_was_deleted_while_nobody_watched_is_not_used_any_more() {
-    let plane = plane().await;
-    let world = World::on(plane, "apiserver-unwatched").await;
+    let plane = OwnPlane::start().await;
+    let world = World::on(*plane, "apiserver-unwatched").await;
     let proxy = plane.proxy().unwrap();
     let mut options = world.operator_options().await;
     let access = plane.service_account_access(world.ns(), "operator").await.unwrap().through(&proxy);
@@ -223,8 +218,8 @@ async fn an_application_that_was_deleted_while_nobody_watched_is_not_used_any_mo
 /// A pod that loses its lease ends, and is started again.
 #[tokio::test]
 async fn an_operator_that_cannot_renew_its_lease_ends_and_the_next_one_goes_on() {
-    let plane = plane().await;
-    let world = World::on(plane, "apiserver-lease").await;
+    let plane = OwnPlane::start().await;
+    let world = World::on(*plane, "apiserver-lease").await;
     let (switch, options) = switched(&world).await;
     let operator = start(&options, &switch).await;
     healthy(&world).await;

@@ -11,11 +11,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
-use testenv::{AuditEntry, AuditLog, ControlPlane, Options, eventually};
+use testenv::{AuditEntry, AuditLog, eventually};
 
 use crate::support::past::let_pass;
 use crate::support::switch::switched;
-use crate::support::{Operator, PATIENCE, World, event};
+use crate::support::{Operator, OwnPlane, PATIENCE, World, event};
 
 /// A subscription with a copy, about which everything has been said and done.
 async fn settled(world: &World) {
@@ -148,8 +148,8 @@ async fn what_is_of_no_concern_to_a_subscription_costs_nothing() {
 /// The API server forgets its watch history, and the operator lists everything anew; then it is itself started anew, twice.
 #[tokio::test]
 async fn lists_from_the_start_and_restarts_cost_nothing() {
-    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(Options::default()).await.unwrap()));
-    let world = World::on(plane, "apiserver-idle").await;
+    let plane = OwnPlane::start().await;
+    let world = World::on(*plane, "apiserver-idle").await;
     let proxy = plane.proxy().unwrap();
     let access = plane.service_account_access(world.ns(), "operator").await.unwrap().through(&proxy);
     let (switch, mut options) = switched(&world).await;

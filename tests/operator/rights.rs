@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::world::{CLIENT_ID, Rights, rights};
-use crate::support::{Operator, PATIENCE, World, condition, event, observed};
+use crate::support::{Operator, OwnPlane, PATIENCE, World, condition, event, observed};
 use cronofy_operator::api::CalendarSubscription;
 use cronofy_sim::{Answer, Endpoint, Fault};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -11,13 +11,12 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use testenv::{ControlPlane, Options, Scope, eventually};
+use testenv::{Options, Scope, eventually};
 
 /// An API server that lets nobody hold back the deletion of an owner whose finalizers he may not set, as some distributions do.
-async fn strict_server() -> &'static ControlPlane {
+async fn strict_server() -> OwnPlane {
     let arguments = vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()];
-    let plane = ControlPlane::start(Options { apiserver_arguments: arguments, ..Options::default() }).await.unwrap();
-    Box::leak(Box::new(plane))
+    OwnPlane::start_with(Options { apiserver_arguments: arguments, ..Options::default() }).await
 }
 
 /// What a rule allows, one verb on one resource each.
@@ -34,7 +33,8 @@ fn single(rule: &PolicyRule) -> Vec<[String; 3]> {
 
 #[tokio::test]
 async fn over_all_that_it_does_the_operator_is_denied_nothing_and_has_no_right_that_it_does_not_use() {
-    let world = World::on(strict_server().await, "rights").await;
+    let plane = strict_server().await;
+    let world = World::on(*plane, "rights").await;
     everything(&world).await;
 
     let log = world.plane.audit().unwrap().service_account(world.ns(), "operator");
@@ -64,7 +64,8 @@ async fn over_all_that_it_does_the_operator_is_denied_nothing_and_has_no_right_t
 
 #[tokio::test]
 async fn without_the_right_to_set_finalizers_a_strict_server_takes_no_output() {
-    let world = World::on(strict_server().await, "strict").await;
+    let plane = strict_server().await;
+    let world = World::on(*plane, "strict").await;
     let Rights { mut objects, namespaces, lease, secret_outputs: _ } = rights();
     objects.retain(|rule| !single(rule).iter().any(|[_, resource, _]| resource == "calendarsubscriptions/finalizers"));
     let limited = (world.ns(), "limited");

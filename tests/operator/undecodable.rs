@@ -6,14 +6,9 @@ use cronofy_operator::crds::crds;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
-use testenv::{ControlPlane, Options, eventually};
+use testenv::{ControlPlane, eventually};
 
-use crate::support::{Operator, PATIENCE, World, event};
-
-/// An API server that lets anything be written into these fields. Its own, since the definitions hold for all of a server.
-async fn lenient_server() -> &'static ControlPlane {
-    Box::leak(Box::new(ControlPlane::start(Options::default()).await.unwrap()))
-}
+use crate::support::{Operator, OwnPlane, PATIENCE, World, event};
 
 /// Loosens the definitions: anything may stand in `spec.suspend` and in `spec.dataCenter`.
 async fn loosen(plane: &ControlPlane) {
@@ -65,7 +60,9 @@ async fn told(operator: &Operator, kind: &str, name: &str) {
 
 #[tokio::test]
 async fn an_object_that_does_not_decode_is_told_of_and_stops_no_other() {
-    let world = World::on(lenient_server().await, "undecodable").await;
+    // Its own, since the definitions hold for all of a server.
+    let plane = OwnPlane::start().await;
+    let world = World::on(*plane, "undecodable").await;
     loosen(world.plane).await;
     put::<CalendarSubscription>(&world, "odd", spec(&json!("on Mondays"))).await;
     let odd = json!({ "credentialsSecretRef": { "name": "app" }, "dataCenter": 7 });

@@ -52,6 +52,12 @@ impl ControlPlane {
         self.start_apiserver().await
     }
 
+    /// Ends all its servers for good, as dropping it does: for one that lives as long as its process. What is in its folder stays.
+    pub fn stop(&self) {
+        let servers = std::mem::take(&mut *self.servers());
+        drop(servers);
+    }
+
     /// Kills etcd, as in a crash. The API server goes on without it.
     pub fn stop_etcd(&self) {
         self.servers().etcd = None;
