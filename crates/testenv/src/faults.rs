@@ -1,6 +1,6 @@
 //! Faults of the servers. Those of the network are in `proxy.rs`.
 
-use crate::{ControlPlane, Error, server::Server};
+use crate::{ControlPlane, Error, control_plane::Servers, server::Server};
 
 /// Not for a [shared](crate::shared) control plane: other tests would suffer.
 impl ControlPlane {
@@ -54,8 +54,7 @@ impl ControlPlane {
 
     /// Ends all its servers for good, as dropping it does: for one that lives as long as its process. What is in its folder stays.
     pub fn stop(&self) {
-        let servers = std::mem::take(&mut *self.servers());
-        drop(servers);
+        *self.servers() = Servers::default();
     }
 
     /// Kills etcd, as in a crash. The API server goes on without it.

@@ -1,7 +1,6 @@
 //! A namespace of its own on the shared API server, with its own simulated Cronofy and its own operators.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -60,13 +59,14 @@ pub fn rights() -> Rights {
 }
 
 /// Applies the definitions, once for each API server.
-pub async fn define(plane: &'static ControlPlane) {
-    static DEFINED: Mutex<BTreeSet<SocketAddr>> = Mutex::const_new(BTreeSet::new());
+pub async fn define(plane: &ControlPlane) {
+    // By their folders: the port of a server that has ended may be another's.
+    static DEFINED: Mutex<BTreeSet<PathBuf>> = Mutex::const_new(BTreeSet::new());
     let mut defined = DEFINED.lock().await;
-    if !defined.contains(&plane.address()) {
+    if !defined.contains(plane.dir()) {
         let warnings = plane.apply_crds(&cronofy_operator::crds::crds()).await.unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
-        defined.insert(plane.address());
+        defined.insert(plane.dir().to_owned());
     }
 }
 
