@@ -1,17 +1,20 @@
 //! Whoever reads at any moment sees one calendar that there really was.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
 
 use calendar_reader::{Calendar, Error, Kind, Reader};
 use cronofy_sim::Notification;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::{self, watcher};
 use serde_json::json;
 use testenv::eventually;
+use tokio::sync::watch;
 
 use crate::support::switch::Switch;
 use crate::support::{Operator, PATIENCE, World, event};
@@ -44,10 +47,21 @@ fn notify(world: &World) {
     }
 }
 
-/// Reads without pause until told to stop. Gives the generations seen, in their order.
-async fn read_on(reader: Reader, stop: Arc<AtomicBool>) -> Vec<usize> {
+/// Reads whenever something has been written since the last read began, for as long as anybody wants to know. Gives the generations
+/// seen, in their order.
+async fn read_on(
+    reader: Reader,
+    maps: Api<PartialObjectMeta<ConfigMap>>,
+    newest: watch::Sender<Option<usize>>,
+) -> Vec<usize> {
+    let mut writes = pin!(watcher(maps, watcher::Config::default()));
     let (mut seen, mut reads) = (Vec::new(), 0);
-    while !stop.load(Ordering::Relaxed) {
+    loop {
+        tokio::select! {
+            () = newest.closed() => break,
+            _ = writes.next() => {}
+        }
+        while writes.next().now_or_never().is_some() {}
         match reader.read().await {
             Ok(calendar) => {
                 reads += 1;
@@ -55,8 +69,9 @@ async fn read_on(reader: Reader, stop: Arc<AtomicBool>) -> Vec<usize> {
                 if seen.last() != Some(&generation) {
                     seen.push(generation);
                 }
+                newest.send_replace(Some(generation));
             }
-            Err(Error::NotFound { .. }) if seen.is_empty() => tokio::task::yield_now().await,
+            Err(Error::NotFound { .. }) if seen.is_empty() => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -72,8 +87,9 @@ async fn every_read_is_one_generation_while_writes_go_on_and_the_operator_is_kil
         let day = i64::try_from(number % 180).unwrap();
         world.sim.put_event(&world.account, event("generation 0", day).uid(format!("e{number:05}"))).unwrap();
     }
-    let stop = Arc::<AtomicBool>::default();
-    let reading = tokio::spawn(read_on(world.reader("all-events", Kind::ConfigMap), stop.clone()));
+    let maps: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(world.client.clone(), world.ns());
+    let (tell, mut newest) = watch::channel(None);
+    let reading = tokio::spawn(read_on(world.reader("all-events", Kind::ConfigMap), maps.clone(), tell));
     let switch = Switch::start().await;
     let mut options = world.operator_options().await;
     options.webhook_base_url = Some(format!("http://{}", switch.address()));
@@ -82,8 +98,7 @@ async fn every_read_is_one_generation_while_writes_go_on_and_the_operator_is_kil
     world.subscribe("all", json!({})).await;
     world.ready("all").await;
 
-    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), world.ns());
-    let count = || async { maps.list_metadata(&ListParams::default()).await.unwrap().items.len() };
+    let count = || async { maps.list(&ListParams::default()).await.unwrap().items.len() };
     // Where in the writing of a generation the operator is killed: fixed, so that a failure comes again.
     let kills = [Some(1), None, Some(40), None, Some(110), Some(0), None];
     for (number, kill) in kills.into_iter().enumerate() {
@@ -98,13 +113,11 @@ async fn every_read_is_one_generation_while_writes_go_on_and_the_operator_is_kil
             switch.to(operator.as_ref().unwrap().webhook);
             notify(&world);
         }
-        let written = || async {
-            let calendar = world.reader("all-events", Kind::ConfigMap).read().await.unwrap();
-            (generation(&calendar) == Some(number + 1)).then_some(())
-        };
-        eventually(&format!("generation {} is there", number + 1), PATIENCE * 2, written).await.unwrap();
+        let there = newest.wait_for(|newest| *newest == Some(number + 1));
+        let there = tokio::time::timeout(PATIENCE * 2, there).await;
+        there.unwrap_or_else(|_| panic!("generation {} is not there", number + 1)).expect("the reader goes on");
     }
-    stop.store(true, Ordering::Relaxed);
+    drop(newest);
     let seen = reading.await.unwrap();
     assert!(seen.is_sorted(), "no read goes back: {seen:?}");
     assert_eq!(seen.last(), Some(&(GENERATIONS - 1)));
